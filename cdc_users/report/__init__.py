@@ -1,1 +1,1 @@
-"""A run that has ended, as files and tables."""
+"""Files and tables of a run that has ended."""

@@ -9,12 +9,12 @@ from cdc_users.measure.judgement.scaling import PointRow
 from cdc_users.measure.ledger.ledger import CLASSES
 from cdc_users.report.capacity import compared_sentence, sentence
 
-#: What the audit may find wrong with an event.
+#: The audit's classes of defects in an event.
 AUDITED = tuple(name for name in CLASSES if name != "unseen")
 
 
 def answer(result: Result) -> str:
-    """The run's answer in one sentence, or that there is none; why stands in its reasons."""
+    """The run's answer in one sentence, or that it has none; the result's reasons say why."""
     if result.verdict is Verdict.INVALID:
         return "This run answers nothing: its numbers may not be used."
     if result.verdict not in (Verdict.PASS, Verdict.FAIL) or not result.steps:
@@ -31,7 +31,7 @@ def answer(result: Result) -> str:
 
 
 def largest(result: Result) -> StepResult | None:
-    """The step that stands for a run: the one with most events of those that are judged."""
+    """The step that represents a run: the judged one with the most events."""
     return max((step for step in result.steps if not step.warm_up), key=_events, default=None)
 
 
@@ -56,7 +56,7 @@ def _many(count: int, thing: str) -> str:
 
 
 def _bounded(step: StepResult) -> str:
-    """How far the platform filled up under more load than its sink could take."""
+    """How full the platform became under more load than its sink could take."""
     share, growth = (
         step.pressure.get("queue_high_water_share"),
         step.pressure.get("memory_growth_mb"),
@@ -69,10 +69,10 @@ def _bounded(step: StepResult) -> str:
 
 def _moved(step: StepResult) -> str:
     if step.messages is None:
-        return f"What {step.name} brought to the sink was compared as it stands there in the end"
+        return f"The rows that {step.name} brought to the sink were compared at the end"
     if step.throughput_per_s is None and step.drain_rate_per_s is None:
         return (
-            f"{step.messages:,} events of {step.name} came to the sink (a smoke run, which"
+            f"{step.messages:,} events of {step.name} reached the sink (a smoke run, which"
             " publishes no figure)"
         )
     if step.drain_rate_per_s is not None:
@@ -81,7 +81,7 @@ def _moved(step: StepResult) -> str:
             f" ({step.name})"
         )
     return (
-        f"{step.messages:,} events came to the sink in {step.duration_s:,.2f} s, "
+        f"{step.messages:,} events reached the sink in {step.duration_s:,.2f} s, "
         f"{step.throughput_per_s:,.0f}/s ({step.name})"
     )
 
@@ -96,7 +96,7 @@ def _latency(step: StepResult) -> str:
 
 def _audited(result: Result) -> str:
     if any(step.ledger.get("fences") != "complete" for step in result.steps):
-        return "what is missing is unseen, not lost, because the fences did not arrive"
+        return "missing events are unseen, not lost, because the fences did not arrive"
     counts = {
         name: sum(int(step.ledger.get(name) or 0) for step in result.steps) for name in AUDITED
     }

@@ -1,4 +1,4 @@
-"""What a search for the sustainable rate came to: a sentence, a table, a file."""
+"""The result of a search for the sustainable rate: a sentence, a table, a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cdc_users.measure.judgement.search_summary import (
 )
 from cdc_users.report.csv import as_csv
 
-#: The columns of capacity.csv, one row a probe.
+#: The columns of capacity.csv, one row for each probe.
 COLUMNS = (
     "step",
     "rate_per_s",
@@ -53,9 +53,7 @@ def searches_of(result: Result) -> Iterator[tuple[str, SearchSummary]]:
 
 
 def sections(result: Result) -> Iterator[str]:
-    """What the searches of a run came to, as the terminal shows it, each part with a
-    blank line behind it.
-    """
+    """The results of a run's searches for the terminal, each part followed by a blank line."""
     for of, found in searches_of(result):
         yield from (search_table(found, of), "", sentence(found))
         yield from (*physics(found), "")
@@ -64,7 +62,7 @@ def sections(result: Result) -> Iterator[str]:
 
 
 def comparison_table(found: ComparisonSummary) -> list[str]:
-    """The searches side by side, and what the smaller ones predict for the largest."""
+    """The searches side by side, and the prediction of the largest from the smaller ones."""
     width = max(8, *(len(one["of"]) for one in found["searches"]))
     lines = [f"COMPARED  {'pipeline':<{width}} {'holds/s':>10} {'fails/s':>10} {'cores/10k':>10}"]
     lines += [
@@ -96,7 +94,7 @@ def comparison_table(found: ComparisonSummary) -> list[str]:
 
 
 def compared_sentence(found: ComparisonSummary) -> str:
-    """What each of several pipelines holds, in one sentence."""
+    """The rate that each of several pipelines holds, in one sentence."""
     return "; ".join(f"{one['of']} holds {_held(one['search'])}" for one in found["searches"]) + "."
 
 
@@ -141,7 +139,7 @@ def _limited(found: SearchSummary) -> str:
 
 
 def physics(found: SearchSummary) -> list[str]:
-    """What the search says of a stop, and what one then showed, as lines."""
+    """The prediction for a stop, and what a stop then showed, as lines."""
     told = found.get("predictions")
     if not told:
         return []
@@ -169,7 +167,7 @@ def _predicted(figure: PredictedFigure, unit: str, size: float = 1) -> str:
 
 
 def search_table(found: SearchSummary, of: str = "") -> str:
-    """Every probe in order, as the terminal shows it; `of` names the pipeline among several."""
+    """Every probe in order, for the terminal; `of` names the pipeline if there are several."""
     head = f"{'rate/s':>10} {'out/s':>10} {'p50':>9} {'p99':>10} {'cores':>6}  {'':<8} "
     return "\n".join(
         [f"SEARCH {of}".rstrip(), head.rstrip(), *(_line(probe) for probe in found["probes"])]

@@ -1,7 +1,7 @@
 """The charts of the CDC tab and of report.html, as data: both pages draw the same list.
 
-A chart over time is one record of `OVER_TIME`; its lines name columns of the timeline, and it shows
-only where one of them is known. A chart of a result (`FigureChart`) is made by a function in
+A chart over time is one record of `OVER_TIME`. Its lines name columns of the timeline, and it is
+shown only if one of these is known. A chart of a result (`FigureChart`) is made by a function in
 `OF_RESULT`. Colours are numbers of the palette in chart.css.
 """
 
@@ -17,7 +17,7 @@ from cdc_users.measure.judgement.scaling import LawRow, PointRow, gain_at
 from cdc_users.measure.judgement.search_summary import ComparisonSummary, SearchSummary, Size
 from cdc_users.report.capacity import searches
 
-#: What there is more of from one configuration to the next.
+#: The sizes that grow from one configuration to the next.
 Workers = Literal["partitions", "instances"]
 
 
@@ -35,7 +35,7 @@ class ChartLine:
 class TimeChart:
     """A chart over the seconds of a run.
 
-    `switchable` offers a logarithmic scale; `unit` is what axis and legend show.
+    `switchable` offers a logarithmic scale; `unit` is the unit at axis and legend.
     """
 
     title: str
@@ -48,7 +48,7 @@ class TimeChart:
 
 @dataclass(frozen=True, slots=True)
 class FigureChart:
-    """A chart of figures that a result holds: each series' value at each of `x`, None a gap.
+    """A chart of a result's figures: each series' value at each `x`; None is a gap.
 
     `x` ascends.
     """
@@ -182,8 +182,8 @@ def _scaling_chart(
 
 
 def capacity(result: Result) -> Iterator[FigureChart]:
-    """What each rate that was probed showed: its latency, what came out, and what it cost; of
-    several pipelines that differ in size, what each of them holds.
+    """The curve of a search: latency, throughput and cost at each rate; for pipelines that differ
+    in size, the rate that each of them holds.
     """
     return _of_searches(result.capacity, result.capacities)
 
@@ -191,7 +191,7 @@ def capacity(result: Result) -> Iterator[FigureChart]:
 def so_far(
     only: SearchSummary | None, compared: ComparisonSummary | None
 ) -> list[dict[str, object]]:
-    """The same charts of searches that go on, as a page's script reads them."""
+    """The charts of searches that are still going on, for a page's script."""
     return [asdict(chart) for chart in _of_searches(only, compared)]
 
 
@@ -219,7 +219,7 @@ def _capacity_by_size(compared: ComparisonSummary, by: Size) -> FigureChart:
 
 
 def search_charts(found: SearchSummary, of: str = "") -> Iterator[FigureChart]:
-    """The curve of a search, as far as it has come; `of` stands behind each title."""
+    """The curve of a search so far; `of` is appended to each title."""
     values = curve(found["probes"])
     rates = [rate for rate in values["rate_per_s"] if rate is not None]
     if not rates:

@@ -1,7 +1,7 @@
 """The CDC statistics as rows: one for each step and series, with the step's own totals beside it.
 
-They are made from a result and nothing else, so the file beside Locust's CSV, the download and the
-file in the result directory are equal to result.json in every figure.
+They are made only from a result. So the file beside Locust's CSV, the download and the file in the
+result directory agree with result.json in every figure.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def timeline_csv(moments: Sequence[TimelineRow], head: Sequence[str]) -> str:
 
 
 def as_csv(head: Iterable[str], lines: Iterable[Sequence[Any]]) -> str:
-    """Rows under a head; no text of them is a formula to a spreadsheet."""
+    """Rows under a head; a spreadsheet takes none of their texts for a formula."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
@@ -98,7 +98,7 @@ def as_csv(head: Iterable[str], lines: Iterable[Sequence[Any]]) -> str:
 
 
 def _safe(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula is kept a text."""
+    """The cell, marked as text if a spreadsheet would take it for a formula."""
     if not isinstance(cell, str):
         return cell
     text = cell.replace("\r", " ")  # the writer does not quote it, and readers end a row there

@@ -1,6 +1,4 @@
-"""The result directory: written once, at the end, so that a directory with a result.json is
-complete.
-"""
+"""The result directory: written once, at the end, so a directory with a result.json is complete."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ PACKAGES = (
     "hdrhistogram",
 )
 
-#: A checkout on a disk that does not answer keeps no result from being written.
+#: With this limit a checkout on a disk that does not answer cannot block a result.
 REVISION_S = 10.0
 LINK = (
     '\n<p style="margin: 8px 24px; font-family: sans-serif"><a href="{address}">CDC report of this'
@@ -58,7 +56,7 @@ LINK = (
 
 
 def directory(root: Path, scenario: str, run: str, now: datetime) -> Path:
-    """A new directory for a run's results; raises ResultError where it cannot be made."""
+    """A new directory for a run's results; raises ResultError if it cannot be made."""
     place = root / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{scenario}-{run}"
     try:
         place.mkdir(parents=True)
@@ -84,7 +82,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
-    """Write by temporary file and rename."""
+    """Write a temporary file and rename it."""
     temporary = path.with_name(f".{path.name}")
     with _writing(path):
         temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
@@ -103,7 +101,7 @@ def write_timeline(path: Path, moments: Sequence[TimelineRow]) -> None:
 
 
 def write_heat(path: Path, heat: HeatMap) -> None:
-    """How latencies were spread over time, where any was seen."""
+    """Write how latencies were spread over time, if there were any."""
     if heat.columns:
         write_json(path, heat.to_json())
 
@@ -135,7 +133,7 @@ def write_histograms(place: Path, step: str, recorder: Recorder) -> None:
 
 
 def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> None:
-    """The plan as it was carried out, what each tap has proved, and every series of each step."""
+    """Write the plan as carried out, each tap's audit, and every series of each step."""
     write_json(place / "plan.json", {"steps": [_plan(state) for state in states]})
     write_json(
         place / "audit.json", {"taps": _by_tap(facts.audits), "final": to_builtins(facts.finals)}
@@ -173,7 +171,7 @@ def _by_tap(audits: Mapping[int, Mapping[str, Audit]]) -> dict[str, dict[str, ob
 
 
 def plain(options: Options) -> dict[str, object]:
-    """Options as JSON can hold them."""
+    """The options as JSON values."""
     values = as_json(options)
     return {
         name: list(value) if isinstance(value, tuple) else _word(value)
@@ -187,7 +185,7 @@ def _word(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RunTime:
-    """When a run began, how long it took, and how busy the machine was when it began."""
+    """When a run began, how long it took, and how busy the machine was at its begin."""
 
     began: datetime
     took_s: float
@@ -208,9 +206,9 @@ def when(time: RunTime) -> dict[str, object]:
 
 
 def environment(versions: Mapping[str, str], options: Mapping[str, object]) -> dict[str, object]:
-    """What the numbers depend on: machine, kernel, versions, revision, options.
+    """Everything that the numbers depend on: machine, kernel, versions, revision, options.
 
-    Of the environment's variables the names that clients obey, and no value.
+    Of the environment's variables that clients obey, only the names.
     """
     return {
         "cpu": _cpu_model(),
@@ -262,7 +260,7 @@ def _revision() -> str | None:
 
 
 def write_result(place: Path, result: Result) -> None:
-    """The last file of a run."""
+    """Add a link to our report, in the result directory, to Locust's own HTML report."""
     write_json(place / "result.json", result.to_json())
 
 
@@ -279,8 +277,8 @@ def link_report(html: str, place: Path) -> None:
 
 
 def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> None:
-    """Locust's own files, as they were written where the user asked for them; ours are in the
-    directory already.
+    """Copy Locust's own files from where the user asked for them; ours are in the directory
+    already.
     """
     sources = [Path(html)] if html else []
     if csv_prefix:

@@ -1,4 +1,4 @@
-"""What faults did to a pipeline, as rows: for faults.csv and for the end of a run's output."""
+"""The figures of faults as rows, for faults.csv and for the end of a run's output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cdc_users.report.csv import as_csv
 from cdc_users.step.fault import FIGURES
 
 HEAD = ("scenario", "run", "verdict", "step", *FIGURES, "sent", "delivered", *CLASSES)
-#: What the terminal shows of it: heading, field, unit.
+#: The columns on the terminal: heading, field, unit.
 SHOWN = (
     ("detected", "detected_s", "s"),
     ("own state", "own_state_s", "s"),
@@ -33,7 +33,7 @@ def with_faults(result: Result) -> Sequence[StepResult]:
 
 
 def faults_csv(result: Result) -> str:
-    """One row a fault."""
+    """One row for each fault."""
     return as_csv(HEAD, [_row(result, step) for step in with_faults(result)])
 
 
@@ -49,7 +49,7 @@ def _row(result: Result, step: StepResult) -> list[Any]:
 
 
 def faults_table(result: Result) -> list[str]:
-    """A line for each fault under a heading; empty where there was none."""
+    """A line for each fault under a heading; empty if there were no faults."""
     steps = with_faults(result)
     if not steps:
         return []

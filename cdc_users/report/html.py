@@ -1,7 +1,7 @@
-"""report.html: one file that needs nothing else, made from a result directory alone.
+"""report.html: one self-contained file, made from a result directory alone.
 
-The template escapes every text; data for the charts goes in as JSON that cannot end its script
-element. The charts are the same module that draws the CDC tab.
+The template escapes every text. The charts' data is JSON that cannot end its script element. The
+module that draws the charts is the CDC tab's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cdc_users.step.timeline_row import TimelineValue
 WEB = Path(__file__).parents[1] / "view" / "web"
 STYLES = ("uplot/uPlot.min.css", "chart.css", "report.css")
 SCRIPTS = ("uplot/uPlot.iife.min.js", "element.js", "chart.js", "pipeline.js", "report.js")
-#: Rows of the timeline that a report keeps; a longer run keeps one row in several.
+#: The most rows of the timeline in a report; for a longer run one row in several is kept.
 MOST_ROWS = 3000
 #: The percentile plot's points: decades of 1 / (1 - p), up to p99.99.
 DECADES = 4
@@ -35,7 +35,7 @@ POINTS_PER_DECADE = 40
 MOST_EXAMPLES = 50
 SERIES = series.JUDGED
 
-#: What went on inside the platform: keys of a step's `pressure` and their heads.
+#: The platform's inner figures: keys of a step's `pressure`, and their headings.
 PRESSURES = (
     ("queue_high_water", "most events held"),
     ("queue_high_water_share", "of the bound"),
@@ -52,7 +52,7 @@ PRESSURES = (
 )
 
 
-#: What each process took: keys of a step's `cost` and their heads.
+#: The cost of each process: keys of a step's `cost`, and their headings.
 COSTS = (
     ("cpu_cores", "cores"),
     ("rss_mb", "resident MB"),
@@ -63,9 +63,7 @@ COSTS = (
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the report says before its details: the answer, whether its numbers may be used, the
-    table's cells.
-    """
+    """The report's summary: the answer, whether the numbers may be used, and the table's cells."""
 
     answer: str
     usable: bool
@@ -123,7 +121,7 @@ def _asset(name: str) -> str:
 
 
 def facts_of_run(place: Path) -> list[tuple[str, str]]:
-    """When, for how long and where it was measured: what a reader asks first."""
+    """When, for how long and where the run was measured."""
     machine = _json(place / "environment.json")
     load = machine.get("load_average") or {}
     took_s = machine.get("took_s")
@@ -138,7 +136,7 @@ def facts_of_run(place: Path) -> list[tuple[str, str]]:
 
 
 def _date_of(name: str) -> str:
-    """The time in a result directory's name, as a person writes it."""
+    """The time in a result directory's name, in readable form."""
     found = re.match(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-", name)
     return "{}-{}-{} {}:{}:{} UTC".format(*found.groups()) if found else ""
 
@@ -148,7 +146,7 @@ def _host(machine: Mapping[str, object]) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-#: The files beside a report by what they are for, each group by the ends of their names.
+#: The files beside a report by purpose; each group is known by the ends of its names.
 FILE_GROUPS = (
     ("The result", ("result.json", "audit.json", "plan.json", "environment.json")),
     ("Tables", (".csv",)),
@@ -158,8 +156,8 @@ FILE_GROUPS = (
 
 
 def files(place: Path) -> list[tuple[str, list[str]]]:
-    """The files beside the report by group; result.json is one of them, though a run writes it
-    last.
+    """The files beside the report by group, with result.json, which a run writes only after the
+    report.
     """
     found = {
         path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")
@@ -174,7 +172,7 @@ def files(place: Path) -> list[tuple[str, list[str]]]:
 
 
 def data(place: Path, result: Result) -> dict[str, object]:
-    """What the charts draw."""
+    """The data of the charts."""
     names = [step.name for step in result.steps]
     return {
         "scenario": result.scenario,
@@ -200,7 +198,7 @@ def data(place: Path, result: Result) -> dict[str, object]:
 
 
 def timeline(path: Path) -> dict[str, list[TimelineValue]]:
-    """The seconds as columns; empty where there are none."""
+    """The seconds as columns; empty if there are none."""
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -217,7 +215,7 @@ def _value(cell: str) -> float | str | None:
 
 
 def distributions(place: Path, step: str) -> dict[str, list[float | None]]:
-    """Each series' value at the plot's points; None where fewer than ten samples lie beyond."""
+    """Each series' value at the plot's points; None if fewer than ten samples lie beyond."""
     found = {name: place / f"{step}.{name}.hgrm" for name in SERIES}
     return {
         name: spread(path.read_text(encoding="utf-8"))
@@ -247,13 +245,13 @@ def spread(hgrm: str) -> list[float | None]:
 
 
 class AuditedStep(TypedDict, total=False):
-    """Of a step in audit.json, what the report shows."""
+    """The parts of a step in audit.json that the report shows."""
 
     examples: Sequence[Mapping[str, object]]
 
 
 class AuditFile(TypedDict, total=False):
-    """Of audit.json, what the report shows: each tap's steps, by their numbers as text."""
+    """The parts of audit.json that the report shows: each tap's steps, by their numbers as text."""
 
     taps: Mapping[str, Mapping[str, AuditedStep]]
 
@@ -279,6 +277,6 @@ def _step_name(number: str, names: Sequence[str]) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A file of the directory; empty where it is missing, because the report says what there is."""
+    """A file of the directory; empty if it is missing, because a report shows what there is."""
     read: Callable[[str], dict[str, Any]] = json.loads
     return read(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -1,4 +1,6 @@
-"""Several runs as one: what `make bench` prints and leaves (bench.html, bench.csv, bench.json)."""
+"""The overview of several runs, which `make bench` prints and writes (bench.html, bench.csv,
+bench.json).
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,18 @@ class FoundRun:
 
     @property
     def report(self) -> str:
-        """Where its report is, from the overview's place."""
+        """The path of its report, relative to the overview."""
         return f"./{quote(self.place)}/report.html"
 
     @property
     def answer(self) -> str:
-        """What it says."""
+        """Its answer."""
         return answer(self.result)
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleRuns:
-    """What one module came to."""
+    """The runs of one module, and its exit code."""
 
     name: str
     exit_code: int
@@ -47,7 +49,7 @@ class ModuleRuns:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of its runs, as its exit code says."""
+        """The worst verdict of its runs, by the exit code."""
         return verdict_of(self.exit_code)
 
 
@@ -68,12 +70,12 @@ class Overview:
 
     exit_code: int
     modules: Sequence[ModuleRuns]
-    #: When and where, name and text each.
+    #: When and where the runs were, as pairs of name and text.
     facts: Sequence[tuple[str, str]] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all."""
+        """The worst verdict of all modules."""
         return verdict_of(self.exit_code)
 
     @property
@@ -140,7 +142,7 @@ def html(overview: Overview) -> str:
 
 
 def text(overview: Overview, results: Path, width: int) -> str:
-    """What is printed last: the table, what was left out, the files, and each module's verdict."""
+    """The end of the output: the table, what was left out, the files, and each module's verdict."""
     left_out = [
         line
         for module in overview.modules

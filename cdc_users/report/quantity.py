@@ -1,21 +1,21 @@
-"""Quantities as people read them, alike in tables, sentences and pages: three digits that matter,
+"""Quantities in readable form, the same in tables, sentences and pages: three significant digits,
 one unit, thousands grouped by commas.
 """
 
 from __future__ import annotations
 
 UNKNOWN = "-"
-#: From here on milliseconds are seconds.
+#: Longer times are shown in seconds.
 SECOND_MS = 1000.0
 
 
 def count(number: int | None) -> str:
-    """A number of things."""
+    """A count of things."""
     return UNKNOWN if number is None else f"{number:,}"
 
 
 def duration(value_ms: float | None) -> str:
-    """A time that is known in milliseconds: `0.71 ms`, `282 ms`, `14.7 s`."""
+    """A time, given in milliseconds: `0.71 ms`, `282 ms`, `14.7 s`."""
     if value_ms is None:
         return UNKNOWN
     if abs(value_ms) < SECOND_MS - 0.5:
@@ -34,7 +34,7 @@ def byte_rate(rate: float | None) -> str:
 
 
 def three_digits(value: float) -> str:
-    """At least three significant digits, at most two of them behind the point."""
+    """At least three significant digits, and at most two digits behind the point."""
     size = abs(value)
     places = 0 if size >= 99.95 or value == 0 else 1 if size >= 9.995 else 2
     return f"{value:,.{places}f}"

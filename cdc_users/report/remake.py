@@ -1,4 +1,4 @@
-"""Reads a result directory, and makes its reports from its files alone."""
+"""Reads a result directory, and makes its reports again from its files alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from cdc_users.report.table import columns, usable
 
 
 def read(place: Path) -> Result:
-    """A result directory's result; raises ResultError where there is none that this version can
-    read.
-    """
+    """A result directory's result; raises ResultError if this version can read none there."""
     path = place / "result.json"
     try:
         return Result.from_json(json.loads(path.read_text(encoding="utf-8")))

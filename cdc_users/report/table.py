@@ -1,4 +1,4 @@
-"""What a terminal shows of results: the consolidated table, the verdict and its reasons."""
+"""A run's results on the terminal: the consolidated table, the verdict and its reasons."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """One column of the table; an INVALID run's `figure`s are not to be used, and are shown as
-    such. `short` is how a line that has no head above it names the cell.
+    """One column of the table; the `figure`s of an INVALID run are marked as unusable. `short` is
+    the cell's name in a line without a head.
     """
 
     title: str
@@ -49,7 +49,7 @@ def _lost(step: StepResult) -> str:
     return _counted(step, "lost") if step.ledger.get("fences") == "complete" else "unseen"
 
 
-#: As in the specification, ours to their right.
+#: The specification's columns, and ours to their right.
 COLUMNS = (
     TableColumn("Test", lambda step: step.name, figure=False),
     TableColumn("Msgs", lambda step: quantity.count(step.messages), short="msgs"),
@@ -62,9 +62,9 @@ COLUMNS = (
     TableColumn("Lost", _lost, figure=False, short="lost"),
     TableColumn("Dup", lambda step: _counted(step, "duplicated"), figure=False, short="dup"),
 )
-#: Shown only where a step has any.
+#: Shown only if a step has such a value.
 WHERE_ANY = (
-    # A tap that looks now and then sees an event somewhat after it came.
+    # A tap that looks at intervals sees an event somewhat after it came.
     TableColumn("seen +-", lambda step: _bound(step, "late"), figure=False, short="seen +-"),
     TableColumn("clocks +-", lambda step: _bound(step, "clock"), figure=False, short="clocks +-"),
     TableColumn(
@@ -73,7 +73,7 @@ WHERE_ANY = (
     TableColumn(
         "Dropped", lambda step: quantity.count(step.arrivals.dropped), figure=False, short="dropped"
     ),
-    # In a burst every arrival but the first few is late by its nature.
+    # In a burst every arrival but the first few is late, by design.
     TableColumn(
         "Late",
         lambda step: quantity.count(step.arrivals.late if step.mode == "paced" else 0),
@@ -81,7 +81,7 @@ WHERE_ANY = (
         short="late",
     ),
 )
-#: How long a sink takes to write; shown where a sink does something.
+#: How long a sink takes to write; shown for sinks whose writes take time.
 WRITES = (
     TableColumn("write p50", _latency_of("p50", "sink_write"), short="write p50"),
     TableColumn("w. p95", _latency_of("p95", "sink_write"), short="w. p95"),
@@ -89,19 +89,19 @@ WRITES = (
 )
 WARM_UP = "warm-up"
 GLUE = "\N{NO-BREAK SPACE}"
-#: Where nothing says how wide the output is.
+#: The width if nothing says how wide the output is.
 USUAL_WIDTH = 120
-#: Rows of a screen for reasons; more stand in the report alone, so that the verdict stays in sight.
+#: The most lines for reasons; the report has the others, so that the verdict stays on the screen.
 MOST_ROWS = 16
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, else what a log has room for."""
+    """The terminal's width in columns, otherwise the width for logs."""
     return shutil.get_terminal_size((USUAL_WIDTH, 0)).columns
 
 
 def _real(sink: object) -> bool:
-    """Whether this is a sink that somebody uses; one that this installation does not know is."""
+    """Whether the sink is meant for use and not only for measuring; unknown sinks count as real."""
     declared = sinks().by_name.get(str(sink))
     return bool(sink) and (declared is None or declared.real)
 
@@ -142,7 +142,7 @@ class BenchmarkReport:
         ]
 
     def table(self, width: int = USUAL_WIDTH) -> str:
-        """The table, folded where it is wider than `width`. An INVALID run's numbers are in
+        """The table, folded if it is wider than `width`. The numbers of an INVALID run are in
         brackets.
         """
         shown, rows = self.lines()
@@ -174,7 +174,7 @@ def _bracketed(row: ReportRow, shown: Sequence[TableColumn]) -> list[str]:
 
 
 def _folded(rows: Sequence[ReportRow], shown: Sequence[TableColumn], width: int) -> Iterator[str]:
-    """Each step in lines of its own: its name and verdict, and below them what is known of it."""
+    """Each step in lines of its own: its name and verdict, and its known figures below."""
     for row in rows:
         name, *cells = _bracketed(row, shown)
         yield f"{name} {row.verdict:>{max(0, width - len(name) - 1)}}"
@@ -190,7 +190,7 @@ def _folded(rows: Sequence[ReportRow], shown: Sequence[TableColumn], width: int)
 
 
 def distinct_names(rows: Sequence[tuple[StepResult, Result]]) -> list[str]:
-    """A name for each row: the step's, with what tells it from others of that name."""
+    """A name for each row: the step's, with a distinction from other rows of that name."""
     groups: dict[str, list[tuple[StepResult, Result]]] = {}
     for step, result in rows:
         groups.setdefault(step.name, []).append((step, result))
@@ -224,7 +224,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _bound(step: StepResult, name: str) -> str:
-    """How far a step's end-to-end latency may be off; 0 where it is not."""
+    """How far a step's end-to-end latency may be off; 0 if it is exact."""
     bound_ms = step.latency_ms.get("end_to_end", {}).get(name)
     return f"<={quantity.duration(bound_ms)}" if bound_ms else "0"
 
@@ -245,7 +245,7 @@ def line(step: StepResult) -> Mapping[str, object]:
 
 
 def render(result: Result, place: Path, width: int = USUAL_WIDTH) -> str:
-    """What a run prints at its end; the verdict comes last, so that it is on the screen."""
+    """The output at the end of a run; the verdict comes last, so that it stays on the screen."""
     report = BenchmarkReport()
     report.add(result)
     notes = [f"note: {note}" for note in result.notes]
@@ -264,7 +264,7 @@ def render(result: Result, place: Path, width: int = USUAL_WIDTH) -> str:
 
 
 def concluding(result: Result, width: int) -> list[str]:
-    """The verdict with its reasons, as many as leave it on a small screen."""
+    """The verdict with as many of its reasons as fit on a small screen."""
     lines, rows = [f"verdict: {result.verdict.value}"], 0
     for reason in result.reasons:
         rows += -(-(len(reason) + 2) // width)
@@ -275,7 +275,7 @@ def concluding(result: Result, width: int) -> list[str]:
 
 
 def _sections(result: Result) -> Iterator[str]:
-    """What a scenario says beyond its table, each part with a blank line behind it."""
+    """A scenario's further sections behind the table, each followed by a blank line."""
     if result.scaling:
         yield from (surface([Point(**point) for point in result.scaling["points"]]), "")
     if faults := faults_table(result):

@@ -1,1 +1,1 @@
-"""What can be seen of a run while it goes on: page, terminal, metrics."""
+"""The views of a run that goes on: page, terminal, metrics."""

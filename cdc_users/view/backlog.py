@@ -1,4 +1,4 @@
-"""What waits at each stage of a run's pipeline, from one second's figures. Pure."""
+"""How many events wait at each stage of a run's pipeline, from one second's figures. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cdc_users.step.timeline_row import TimelineRow
 def waiting(moment: TimelineRow) -> int | None:
     """Events that wait in the topic.
 
-    The group's lag counts from committed offsets, so what is delivered and not yet committed is in
-    it; no more can wait than were sent and are neither held nor delivered.
+    The group's lag counts from committed offsets, so it includes delivered events that are not
+    committed yet. The number of events that were sent and are neither held nor delivered bounds it.
     """
     if moment.consumer_lag is None:
         return None
@@ -25,8 +25,8 @@ def held(moment: TimelineRow) -> int:
 
 
 def positions(moment: TimelineRow) -> dict[str, int | None]:
-    """How many of the step's events have passed each stage, as far as the figures of that second
-    say.
+    """How many of the step's events have passed each stage, as far as that second's figures
+    show.
     """
     polled = moment.delivered + held(moment) if moment.queue_depth is not None else None
     lag = waiting(moment)
@@ -41,7 +41,7 @@ def positions(moment: TimelineRow) -> dict[str, int | None]:
 
 
 def backlog(moments: Sequence[TimelineRow]) -> dict[str, str]:
-    """What waits at each stage, in words with units."""
+    """The backlog at each stage, in words with units."""
     if not moments:
         return dict.fromkeys(BOXES, "–")
     now = moments[-1]

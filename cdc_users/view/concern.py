@@ -1,4 +1,4 @@
-"""What is already known to be wrong with a run, or may become so, and its verdict so far. Pure."""
+"""Problems of a run that are known before its end, warnings, and the verdict so far. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from cdc_users.view.narrow_stage import grows, recent
 from cdc_users.view.run_view import RunView, current
 
-#: A backlog that has grown for so many seconds is said; a shorter one may be the begin of a step.
+#: A backlog is reported after it has grown for this many seconds; before, the step may be starting.
 GROWING = 5
-#: The generator is late when more than this share of the arrivals that are due was not started.
+#: The generator is late if more than this share of the due arrivals has not started.
 LATE_SHARE = 0.05
 
 
 def concerns(run: RunView) -> list[str]:
-    """What is already known to be wrong, before the audit."""
+    """Problems that are known before the audit."""
     found = [f"the platform reports: {error}" for error in run.look.platform.errors]
     for state in run.states:
         failed = state.total("failed")
@@ -27,7 +27,7 @@ def concerns(run: RunView) -> list[str]:
 
 
 def warnings(run: RunView) -> list[str]:
-    """What is no mistake yet and may become the reason of a verdict; each as long as it is true."""
+    """Conditions that may become the reason of a verdict; each is reported while it is true."""
     state = current(run)
     if run.result is not None or state is None or not run.moments or state.loaded_us:
         return []
@@ -39,7 +39,7 @@ def _growth(run: RunView) -> Iterator[str]:
     if len(last) >= GROWING and grows(last):
         gained = (last[-1].backlog - last[0].backlog) / (last[-1].elapsed_s - last[0].elapsed_s)
         yield (
-            f"the backlog grows by {gained:,.0f} events a second: {last[-1].backlog:,} are sent"
+            f"the backlog grows by {gained:,.0f} events a second: {last[-1].backlog:,} were sent"
             " and not delivered"
         )
 
@@ -55,7 +55,7 @@ def _lateness(run: RunView) -> Iterator[str]:
 
 
 def verdict(run: RunView) -> str:
-    """The verdict, or how it looks so far."""
+    """The verdict, or the verdict so far."""
     if run.result is not None:
         return run.result.verdict.value
     if concerns(run):

@@ -1,4 +1,5 @@
-"""The figures that a person looks for first, as tiles: now while a run goes on, then the run's.
+"""The figures that people look for first, as tiles: the present ones while a run goes on, then the
+run's.
 
 Pure.
 """
@@ -19,7 +20,7 @@ POINTS = (50, 95, 99)
 
 @dataclass(frozen=True, slots=True)
 class HeadlineTile:
-    """One figure: its label, its text, and a line below it; an alarming one is wrong.
+    """One figure: its label, its text, and a line below it; an alarming figure shows a problem.
 
     A `figure` of an INVALID run is struck through.
     """
@@ -32,7 +33,7 @@ class HeadlineTile:
 
 
 def headline(run: RunView) -> list[HeadlineTile]:
-    """The tiles of a run as it is."""
+    """The tiles of a run at present."""
     told = HeadlineTile("verdict", verdict(run), alarming=_is_bad(verdict(run)), figure=False)
     if run.result is not None:
         return [told, *_of_result(run.result)]

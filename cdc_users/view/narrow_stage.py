@@ -1,5 +1,5 @@
-"""Where a run is narrow: the stage in which events spend their time, and the sentence that says
-why. Pure.
+"""The bottleneck of a run: the stage in which events spend most of their time, and a sentence with
+the reason. Pure.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from cdc_users.report.answer import largest
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.run_view import RunView
 
-#: How many of the last seconds "now" means.
+#: How many of the last seconds count as "now".
 RECENT = 5
-#: Below this mean a pipeline without a growing backlog has no bottleneck worth the name.
+#: Below this mean latency, a pipeline without a growing backlog has no bottleneck.
 QUICK_MS = 100.0
-#: A backlog grows when it gains more than this share of what is sent meanwhile, and was never
-#: higher.
+#: A backlog grows if it gains more than this share of the events that are sent meanwhile, and was
+#: never higher.
 GROWTH = 0.05
 _SPOKEN = {part.series.name: part.spoken for part in WAY}
 _WAIT = {part.series.name: part.wait for part in WAY}
@@ -31,26 +31,24 @@ _ARTICLE = {
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """The narrowest stage, None when the pipeline keeps up, and the sentence that says why."""
+    """The limiting stage (None if the pipeline keeps up), and the sentence that explains it."""
 
     stage: str | None
     words: str
-    #: Mean milliseconds that each stage costs an event, the waits for it among them.
+    #: The mean time of an event in each stage in milliseconds, with its waits for the stage.
     costs_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 def recent(moments: Sequence[TimelineRow]) -> Sequence[TimelineRow]:
-    """The last seconds of the current step."""
+    """The last few seconds of the current step."""
     step = moments[-1].step if moments else ""
     return [moment for moment in moments[-RECENT:] if moment.step == step]
 
 
 def means_ms(moments: Sequence[TimelineRow]) -> dict[str, float]:
-    """Mean milliseconds in each part, over what arrived in these seconds; empty when nothing
-    did.
-    """
+    """Mean milliseconds in each part over the events of these seconds; empty if there were none."""
     arrived = [moment for moment in moments if moment.mean_ms is not None]
-    # A second's means weigh as much as what arrived in it.
+    # A second's means are weighted by the number of its events.
     weights = [moment.delivered_per_s or 1.0 for moment in arrived]
     if not arrived:
         return {}
@@ -68,7 +66,7 @@ def means_ms(moments: Sequence[TimelineRow]) -> dict[str, float]:
 
 
 def grows(moments: Sequence[TimelineRow]) -> bool:
-    """Whether the backlog of these seconds grows by more than a trifle of what is sent."""
+    """Whether the backlog of these seconds grows by more than a negligible share."""
     if len(moments) < 2:
         return False
     sent = moments[-1].sent - moments[0].sent
@@ -79,14 +77,14 @@ def grows(moments: Sequence[TimelineRow]) -> bool:
 
 
 def narrowest(run: RunView) -> Bottleneck:
-    """Where the run is narrow now; once it has concluded, where it was while the load lasted."""
+    """The bottleneck now; after the conclusion, the bottleneck under the run's load."""
     if run.result is None:
         return bottleneck(recent(run.moments))
     return bottleneck(under_load(run), over=True)
 
 
 def under_load(run: RunView) -> list[TimelineRow]:
-    """The seconds of the run's largest step that is judged, until its load had ended."""
+    """The seconds of the run's largest judged step, until the end of its load."""
     step = largest(run.result) if run.result is not None else None
     moments = [one for one in run.moments if step is not None and one.step == step.name]
     sent = moments[-1].sent if moments else 0
@@ -95,8 +93,8 @@ def under_load(run: RunView) -> list[TimelineRow]:
 
 
 def bottleneck(last: Sequence[TimelineRow], *, over: bool = False) -> Bottleneck:
-    """Where events spend their time in these seconds, and so which stage holds the others up;
-    `over` ones are looked back at.
+    """The stage in which events spent most of their time in these seconds; `over` chooses the past
+    tense.
     """
     means = means_ms(last)
     if not means:
@@ -139,7 +137,7 @@ def _most_paused(moments: Sequence[TimelineRow]) -> int:
 
 
 def _cause(part: str, paused: int) -> tuple[str, str]:
-    """The stage that makes events wait there, and how; a paused partition waits for the sink."""
+    """The stage that makes events wait, and how; a paused partition waits for the sink."""
     if part == "fetch" and paused:
         partitions = "1 partition is" if paused == 1 else f"{paused} partitions are"
         return "sink", f"{partitions} paused for it and events wait in the topic"

@@ -1,10 +1,10 @@
-"""A run in Prometheus' text format: what the harness sends and sees, and what the platform holds.
+"""A run in Prometheus' text format: the harness's counts and the platform's gauges.
 
 Pure.
 
 Names and units follow Prometheus' conventions (base units, `_total` for counters); docs/metrics.md
-lists them all. Counters belong to a step and start with it, so every sample of one bears the label
-`step`.
+lists all of them. Counters belong to a step and begin with it, so each of their samples has the
+label `step`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class ExportedGauge:
-    """A gauge of the whole run; None is not exported."""
+    """A gauge of the whole run; None is left out."""
 
     name: str
     unit: str
@@ -76,7 +76,7 @@ def _arrivals(name: str) -> Callable[[RunView, StepState], int]:
 
 
 def _offered(run: RunView, state: StepState) -> int:
-    """The writers' tally counts the whole plan, of which only a part is due while it lasts."""
+    """Arrivals that are due: the writers' tally counts the whole plan."""
     planned = state.total("offered")
     if state is not current(run) or state.loaded_us:
         return planned
@@ -89,7 +89,7 @@ def _delivered(run: RunView, state: StepState) -> int:
 
 
 def _sent(run: RunView, state: StepState) -> int:
-    """A lane hears of its commit after the log does: what has come was sent."""
+    """Events sent, at least those delivered: a lane learns of its commit after the log does."""
     return max(state.sent, _delivered(run, state))
 
 
@@ -134,7 +134,10 @@ COUNTERS = (
         "cdc_events_delivered_total", "events", "Events at the sink, each counted once.", _delivered
     ),
     Counter(
-        "cdc_events_duplicated_total", "events", "Events that came again to the sink.", _duplicated
+        "cdc_events_duplicated_total",
+        "events",
+        "Events that arrived at the sink again.",
+        _duplicated,
     ),
     Counter("cdc_delivered_bytes_total", "bytes", "Bytes of the events at the sink.", _bytes),
 )
@@ -173,13 +176,13 @@ GAUGES = (
     ExportedGauge(
         "cdc_debezium_behind_seconds",
         "seconds",
-        "How far Debezium is behind its source, as it says itself.",
+        "How far Debezium is behind its source, by its own metrics.",
         _latest("debezium_behind_ms", 1e-3),
     ),
     ExportedGauge(
         "cdc_debezium_queue_remaining_events",
         "events",
-        "Events that Debezium's queue still has room for, as it says itself.",
+        "Events that Debezium's queue still has room for, by its own metrics.",
         _latest("debezium_queue_remaining"),
     ),
     ExportedGauge(
@@ -217,8 +220,8 @@ GAUGES = (
 
 @dataclass(frozen=True, slots=True)
 class ProcessFigure:
-    """What the processes of one server, of the platform or of the harness take; None is not
-    exported.
+    """The cost of the processes of one server, of the platform or of the harness; None is
+    left out.
     """
 
     name: str
@@ -258,7 +261,7 @@ PROCESS_FIGURES = (
         lambda sample: sample.written_bytes,
     ),
 )
-#: Every name with its kind and unit; docs/metrics.md holds the same.
+#: Every name with its kind and unit; docs/metrics.md has the same list.
 NAMES: Mapping[str, tuple[str, str]] = {
     **{item.name: ("counter", item.unit) for item in COUNTERS},
     **{item.name: ("gauge", item.unit) for item in GAUGES},
@@ -270,13 +273,13 @@ NAMES: Mapping[str, tuple[str, str]] = {
 
 
 class RunCollector(Collector):
-    """Reads a run when it is scraped."""
+    """Reads a run each time Prometheus scrapes it."""
 
     def __init__(self, run: RunView | None) -> None:
         self._run = run
 
     def collect(self) -> Iterator[Metric]:
-        """Every family; none where there is no run."""
+        """Every family; empty if there is no run."""
         run = self._run
         if run is None:
             return
@@ -309,7 +312,9 @@ def _info(run: RunView) -> Metric:
     begun = last_mark(run)
     labels = [run.id, run.scenario.name, begun.step, begun.name]
     family = GaugeMetricFamily(
-        INFO, "Which run this is and what it does now.", labels=["run", "scenario", "step", "stage"]
+        INFO,
+        "The run, its scenario, and its current step and stage.",
+        labels=["run", "scenario", "step", "stage"],
     )
     family.add_metric(labels, 1)
     return family
@@ -344,7 +349,7 @@ def _latencies(run: RunView, begun: list[StepState]) -> Metric:
 
 
 def _buckets(histogram: LatencyHistogram) -> list[tuple[str, float]]:
-    """Cumulative counts below each bound; a value within 0.1 % of one may fall on either side."""
+    """Cumulative counts below each bound; values within 0.1 % of a bound may be on either side."""
     counts = [0] * (len(BOUNDS_S) + 1)
     for value_us, count in histogram.buckets():
         counts[bisect_left(BOUNDS_S, value_us / 1e6)] += count
@@ -357,7 +362,7 @@ def _buckets(histogram: LatencyHistogram) -> list[tuple[str, float]]:
 
 
 def text(run: RunView | None) -> str:
-    """The run as Prometheus reads it."""
+    """The run in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(RunCollector(run))
     return generate_latest(registry).decode("utf-8")

@@ -1,6 +1,6 @@
-"""What is read of a run while it goes on and after. Pure.
+"""What the page, the terminal and the metrics read of a run, during it and afterwards. Pure.
 
-The page, the terminal and the metrics all read a run through `RunView` and say the same of it.
+All three read it through `RunView`, so they show the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cdc_users.step.timeline_row import TimelineRow
 
 
 class ChartMark(NamedTuple):
-    """A step or a stage as it began, for charts."""
+    """The begin of a step or a stage, for charts."""
 
     elapsed_s: float
     name: str
@@ -29,14 +29,14 @@ class ChartMark(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """What the harness is busy with, from a moment on: seconds since the run began."""
+    """An activity of the harness, and its begin in seconds since the run began."""
 
     began_s: float
     name: str
 
 
 class RunView(Protocol):
-    """What is read of a run (cdc_users.run.run.Run); nothing here changes it."""
+    """The read-only view of a run (cdc_users.run.run.Run)."""
 
     @property
     def id(self) -> str:
@@ -44,7 +44,7 @@ class RunView(Protocol):
 
     @property
     def scenario(self) -> Scenario:
-        """What is asked."""
+        """The run's question."""
 
     @property
     def options(self) -> Options:
@@ -52,31 +52,31 @@ class RunView(Protocol):
 
     @property
     def directory(self) -> Path:
-        """Where its results will be."""
+        """The directory of its results."""
 
     @property
     def moments(self) -> Sequence[TimelineRow]:
-        """What was seen so far, one a second."""
+        """One row for each second so far."""
 
     @property
     def marks(self) -> Sequence[ChartMark]:
-        """Steps and stages as they began."""
+        """The begins of steps and stages."""
 
     @property
     def activities(self) -> Sequence[Activity]:
-        """What the harness has been busy with since the run began; the last one goes on."""
+        """The harness's activities since the run began; the last one is still going on."""
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the run began, its preparation among them."""
+        """Seconds since the run began, including its preparation."""
 
     @property
     def lately(self) -> LatencyHistogram:
-        """End-to-end latencies of what arrived in the last ten seconds."""
+        """End-to-end latencies of the events of the last ten seconds."""
 
     @property
     def heat(self) -> HeatMap:
-        """How the latencies were spread over the time of the load."""
+        """The distribution of latencies over the time of the load."""
 
     @property
     def states(self) -> Sequence[StepState]:
@@ -84,19 +84,19 @@ class RunView(Protocol):
 
     @property
     def course_so_far(self) -> CourseOutcome:
-        """What the steps that have ended come to; only its figures mean anything."""
+        """The outcome of the steps that have ended; only its figures are final."""
 
     @property
     def look(self) -> PipelineSnapshot:
-        """The pipeline as it was last seen."""
+        """The pipeline at the last look."""
 
     @property
     def result(self) -> Result | None:
-        """What it came to; None until it has concluded."""
+        """The run's result; None until it has concluded."""
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, if only because the harness crashed."""
+        """Whether the run has ended, also by a crash of the harness."""
 
 
 def current(run: RunView) -> StepState | None:
@@ -106,19 +106,19 @@ def current(run: RunView) -> StepState | None:
 
 
 def latest(run: RunView) -> TimelineRow | None:
-    """The last second of the step at hand; None where it has none yet, for the last one of the step
-    before it says nothing of this one.
+    """The last second of the current step; None if it has none yet, because the previous step's
+    last second would mislead.
     """
     state, now = current(run), run.moments[-1] if run.moments else None
     if state is None or now is None or now.step != state.step.name:
         return None
-    # A step that is repeated has the name of the one before it.
+    # A repeated step has the name of the step before it.
     begun = [mark.elapsed_s for mark in run.marks if mark.name == mark.step == now.step]
     return now if not begun or now.elapsed_s >= begun[-1] else None
 
 
 def last_mark(run: RunView) -> ChartMark:
-    """The step or the stage that began last; a mark without names where none has begun."""
+    """The step or stage that began last; a mark without names if none has begun."""
     return run.marks[-1] if run.marks else ChartMark(0.0, "", "")
 
 
@@ -138,7 +138,5 @@ def remaining_s(run: RunView, now_us: int) -> float | None:
 
 
 def due(state: StepState, now_us: int) -> int:
-    """How many of a step's arrivals the plan has asked for by now; the writers' tally counts the
-    whole plan.
-    """
+    """How many of a step's arrivals are due by now; the writers' tally counts the whole plan."""
     return state.step.schedule.number_at(max(0, now_us - state.t0_us) * 1000 + 1)

@@ -1,4 +1,4 @@
-"""A run's pipeline, stage by stage, as it is now. Pure."""
+"""A run's pipeline at present, stage by stage. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cdc_users.view.run_view import RunView, current, series
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One stage of the pipeline now: its rate, its part of the latency in this step, and what
-    waits in it.
+    """One stage of the pipeline now: its rate, its part of the latency in this step, and its
+    backlog.
     """
 
     key: str
@@ -36,7 +36,7 @@ class StageView:
 
 
 class _Figures(TypedDict):
-    """What of a stage is counted or measured."""
+    """The counted and measured figures of a stage."""
 
     rate: float | None
     mean_ms: float | None
@@ -46,10 +46,10 @@ class _Figures(TypedDict):
 
 
 def stages(run: RunView, narrow: Bottleneck) -> list[StageView]:
-    """The pipeline's five stages as they are now, or as they were in the run's largest step.
+    """The pipeline's five stages at present, or those of the run's largest step.
 
-    The meter of each is what it costs an event, waits for it among them: the longest one is the
-    bottleneck's.
+    Each stage's meter is the time that it costs an event, with the waits for it; the longest meter
+    is the bottleneck's.
     """
     step = largest(run.result) if run.result is not None else None
     pipeline, seen = _now(run) if step is None else _ended(run, step)
@@ -67,7 +67,7 @@ def stages(run: RunView, narrow: Bottleneck) -> list[StageView]:
 
 
 def _now(run: RunView) -> tuple[Pipeline, list[_Figures]]:
-    """The pipeline of the step that goes on, and each stage's figures in the last seconds."""
+    """The current step's pipeline, and each stage's figures over the last seconds."""
     state = current(run) or (run.states[0] if run.states else None)
     moments = recent(run.moments)
     means, recorder = means_ms(moments), series(run)
@@ -85,7 +85,7 @@ def _now(run: RunView) -> tuple[Pipeline, list[_Figures]]:
 
 
 def _ended(run: RunView, step: StepResult) -> tuple[Pipeline, list[_Figures]]:
-    """The pipeline of a step that has ended and its figures, and nothing of the last second."""
+    """The pipeline and the figures of a step that has ended, without those of the last second."""
     made = [state.step.pipeline for state in run.states if state.step.name == step.name]
     rate = step.drain_rate_per_s if step.drain_rate_per_s is not None else step.throughput_per_s
     summaries = [step.latency_ms.get(part, {}) for part in PARTS]
@@ -102,13 +102,13 @@ def _ended(run: RunView, step: StepResult) -> tuple[Pipeline, list[_Figures]]:
 
 
 def share(narrow: Bottleneck, key: str) -> float:
-    """How long a stage's meter is, of 1."""
+    """The length of a stage's meter, from 0 to 1."""
     longest = max(narrow.costs_ms.values(), default=0.0)
     return max(0.0, narrow.costs_ms.get(key, 0.0)) / longest if longest > 0 else 0.0
 
 
 def what(key: str, pipeline: Pipeline) -> str:
-    """What a stage is in this pipeline."""
+    """The description of a stage in this pipeline."""
     many = f"{pipeline.partitions} partitions" if pipeline.partitions > 1 else "1 partition"
     if pipeline.source == "topic":
         direct = {"source": "Avro producer", "capture": "none: records go straight to the topic"}
@@ -127,7 +127,7 @@ def what(key: str, pipeline: Pipeline) -> str:
 
 
 def flow(moments: Sequence[TimelineRow]) -> dict[str, float | None]:
-    """Events a second through each stage over these seconds; None where it is not known."""
+    """Events a second through each stage over these seconds; None if not known."""
     if len(moments) < 2:
         return {}
     first, last = positions(moments[0]), positions(moments[-1])
@@ -144,8 +144,8 @@ def flow(moments: Sequence[TimelineRow]) -> dict[str, float | None]:
 
 
 def split_ms(run: RunView) -> list[tuple[str, dict[str, float]]]:
-    """Each step's mean latency by part, from the result when there is one; means sum, percentiles
-    would not.
+    """Each step's mean latency by part, from the result once there is one; means, because
+    percentiles do not add up.
     """
     if run.result is not None:
         return [

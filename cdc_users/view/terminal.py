@@ -1,9 +1,7 @@
-"""The terminal: progress on one updating block where there is a terminal, structured lines where
-there is none.
+"""The terminal: on a terminal, progress in one block that is updated; elsewhere, structured lines.
 
-`--quiet` leaves only the result and what is wrong; NO_COLOR (https://no-color.org) and TERM=dumb
-are respected. Events of structlog are rendered for people on a terminal, and as JSON lines
-everywhere else.
+`--quiet` leaves only the result and the problems; NO_COLOR (https://no-color.org) and TERM=dumb are
+respected. structlog's events are rendered as text on a terminal, and as JSON lines elsewhere.
 """
 
 from __future__ import annotations
@@ -34,16 +32,16 @@ logger = structlog.get_logger()
 
 
 def mode(stream: TextIO, environ: Mapping[str, str], quiet: bool) -> TerminalMode:
-    """How progress is shown here."""
+    """The way in which progress is shown on this stream."""
     if quiet:
         return "quiet"
     return "block" if stream.isatty() and environ.get("TERM", "dumb") != "dumb" else "lines"
 
 
 class Terminal:
-    """What this process prints.
+    """The output of this process.
 
-    The block stands below everything else: each line that is printed clears it first.
+    The block is below everything else: each printed line clears it first.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -88,7 +86,7 @@ class Terminal:
                 handler.addFilter(self._before_record)
 
     def tell(self, run: RunView, elapsed_s: float, remaining_s: float | None) -> None:
-        """How far a run has come; called about once a second."""
+        """Show a run's progress; called about once a second."""
         if self.mode == "block":
             self._show(block(run, elapsed_s, remaining_s))
         elif self.mode == "lines" and self._clock() - self._told_s >= LINES_EVERY_S:
@@ -96,30 +94,30 @@ class Terminal:
             logger.info("benchmark.progress", **progress(run, elapsed_s, remaining_s))
 
     def say(self, text: str) -> None:
-        """Print something that stays."""
+        """Print a line that stays."""
         self.clear()
         print(text, file=self._stream, flush=True)
 
     def keep_for_the_end(self, text: str) -> None:
-        """Print this when everything else has been printed (`finish`)."""
+        """Print this text after everything else (`finish`)."""
         self._last = text
 
     def finish(self) -> None:
-        """Print what was kept for the end."""
+        """Print the texts that were kept for the end."""
         if self._last:
             text, self._last = self._last, ""
             self.say(text)
 
     @property
     def width(self) -> int:
-        """Columns for a table: those of the terminal, else what a log has room for."""
+        """The width for a table in columns: the terminal's, otherwise the width for logs."""
         try:
             return max(NARROWEST, os.get_terminal_size(self._stream.fileno()).columns)
         except (OSError, ValueError):
             return USUAL_WIDTH
 
     def clear(self) -> None:
-        """Take the block away."""
+        """Remove the block."""
         if self._rows:
             self._stream.write(UP_AND_CLEAR.format(rows=self._rows))
             self._stream.flush()
@@ -174,7 +172,7 @@ def block(run: RunView, elapsed_s: float, remaining_s: float | None) -> list[str
 
 
 def doing(run: RunView) -> str:
-    """What a run is busy with that has no figures yet."""
+    """The activity of a run that has no figures yet."""
     if not run.activities:
         return "The run begins."
     now = run.activities[-1]
@@ -182,8 +180,8 @@ def doing(run: RunView) -> str:
 
 
 class ProgressFields(TypedDict):
-    """The fields of the event `benchmark.progress`: counts are events of the step so far, as the
-    p99 is, and the rate is that of the last second.
+    """The fields of the event `benchmark.progress`: counts and p99 are those of the step so far,
+    the rate is that of the last second.
     """
 
     run: str

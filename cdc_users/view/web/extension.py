@@ -189,11 +189,11 @@ class Extension:
         return shapes.get(name) if name else next(iter(shapes.values()), None)
 
     def _keep_to_the_form(self) -> None:
-        """Leave in a request what the form has, and give the other options the values that they
-        started with.
+        """Keep the form's own fields in a request, and reset all other options to their values at
+        the start.
 
-        Locust stores every field of a request under the option of that name: a command to run and
-        files to write among them. So this comes before all views, whatever they check.
+        Locust stores every field of a request under the option of that name, including a command to
+        run and files to write. So this runs before all views, whatever they check.
         """
         if request.method in guard.SAFE_METHODS or request.endpoint == login.ENDPOINT:
             return
@@ -206,16 +206,18 @@ class Extension:
 
     @cached_property
     def _settable(self) -> frozenset[str]:
-        """The fields that a start may carry: Locust's own, and the options that the form shows."""
+        """The fields that a request to start may have: Locust's own, and the options that the form
+        shows.
+        """
         return form.LOCUST_FIELDS | form.shown(ui_extra_args_dict())
 
     def _withheld(self) -> dict[str, object]:
-        """The options that no request may change, as they were when the page was opened."""
+        """The options that no request may change, with their values at the start of the page."""
         settable = self._settable | form.STORED_BY_LOCUST
         return {name: value for name, value in self._frozen.items() if name not in settable}
 
     def _checked(self) -> form.FormCheck:
-        """The run that this request asks for, or why it may not start."""
+        """The run that this request asks for, or the reasons why it may not start."""
         if g.cdc_forbidden:
             return form.FormCheck(
                 [
@@ -246,7 +248,7 @@ class Extension:
         )
 
     def _given(self, values: Mapping[str, str]) -> dict[str, object]:
-        """The options as the form gives them, else as the command line did."""
+        """The options from the form, otherwise from the command line."""
         settable = self._settable
         return {
             **vars(self._environment.parsed_options),
@@ -254,7 +256,7 @@ class Extension:
         }
 
     def _secret_values(self) -> dict[str, object]:
-        """Secrets that the form sends back empty, because the page does not know them."""
+        """Secrets, which the form sends back empty because the page does not get them."""
         names = [name for name in form.secrets(ui_extra_args_dict()) if not request.form.get(name)]
         return {name: getattr(self._environment.parsed_options, name) for name in names}
 
@@ -272,13 +274,13 @@ class Extension:
         return Response(orjson.dumps(told), mimetype="application/json")
 
     def _static(self, name: str) -> Response:
-        """One of our few files; no path of the request reaches the file system."""
+        """One of our few files, by a table; no path of the request reaches the file system."""
         if name not in ASSETS:
             return Response("no such file", 404, mimetype="text/plain")
         return Response((STATIC / name).read_bytes(), mimetype=ASSETS[name])
 
     def _logs(self, original: Callable[..., Any]) -> Any:
-        """Locust's log, and beside it those of the servers and of what the run has started."""
+        """Locust's log, with the logs of the servers and of the run's processes."""
         told = original().get_json()
         places = {"stack": state_of().logs}
         if (run := self._run()) is not None:
@@ -286,19 +288,19 @@ class Extension:
         return jsonify({**told, "workers": {**told["workers"], **tails(places)}})
 
     def _request_stats(self, original: Callable[..., Any]) -> Any:
-        """Locust's statistics, by which its page also follows the state of the run."""
+        """Locust's statistics, which its page also uses to follow the state of the run."""
         told = original().get_json()
         return jsonify({**told, "state": _followed(told["state"])})
 
     def _results(self) -> Path:
-        """The results directory that the command line names."""
+        """The results directory of the command line."""
         return Path(read_alone("results", str(self._frozen.get("results") or "results")))
 
     def _metrics(self) -> Response:
         return Response(prometheus.text(self._run()), content_type=prometheus.CONTENT_TYPE)
 
     def _keep_nothing(self, response: Response) -> Response:
-        """Ours are not kept by browsers."""
+        """Forbid browsers to store our answers."""
         if request.blueprint == "cdc" or request.endpoint == "cdc_metrics":
             response.headers["Cache-Control"] = (
                 "no-cache" if "/static/" in request.path else "no-store"
@@ -309,24 +311,23 @@ class Extension:
 
 
 def _followed(state: str) -> str:
-    """A state of Locust's runner as its page may see it.
+    """A state of Locust's runner for its page.
 
-    The page asks on only while the state is one of a run that goes on. If it saw one of those
-    between that and the end, it would never see the end, and would stay without a button to start.
+    The page keeps asking only while the state is one of a running test. If it saw a stopped state
+    too early, it would never see the end, and would have no button to start.
     """
     return STATE_RUNNING if state in {STATE_CLEANUP, STATE_STOPPING} else state
 
 
 def _served_as(parsed: Any) -> tuple[str, tuple[str, ...]]:
-    """The address and the names that the command line gives the page."""
+    """The page's address and names, from the command line."""
     given = getattr(parsed, "web_names", None) or ""
     return getattr(parsed, "web_host", "") or "", read_alone("web_names", given) if given else ()
 
 
 def _named(view: Callable[..., Response], number: int) -> Callable[..., Response]:
-    """A function of its own:
-
-    Flask and the login's wrapper want a name, bound methods and lambdas alike.
+    """A function of its own for a view, because Flask and the login's wrapper need a name, which
+    bound methods and lambdas lack.
     """
 
     def route(**arguments: Any) -> Response:

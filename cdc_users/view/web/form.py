@@ -1,4 +1,4 @@
-"""Locust's start form with our options: grouped, explained, and checked before anything starts."""
+"""Locust's start form with our options: grouped, explained, and checked before a run starts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from cdc_users.options.proposal import Proposal, ShapeDeclaration, propose
 from cdc_users.options.table.record import VOLUME, Option, flag_of
 from cdc_users.scenario import Step
 
-#: The scenarios that an option's help begins with; the form shows what its own scenario reads.
+#: The scenarios at the start of an option's help; the form shows only options that its scenario
+#: reads.
 SCOPE = re.compile(r"^[A-Z][a-z]+(?:, [a-z]+)*: (?=\w)")
-#: How Locust describes one field of its form (`locust.argument_parser.ui_extra_args_dict`).
+#: Locust's description of one field of its form (`locust.argument_parser.ui_extra_args_dict`).
 LocustField = dict[str, Any]
 #: Reads a form as a run; raises OptionsError.
 FormReader = Callable[[ShapeDeclaration, Mapping[str, object]], Proposal]
-#: The options that Locust's view stores from its own fields, and those fields (it stores
-#: "user_count" as "num_users").
+#: Options that Locust's view stores from its own fields, with those fields (it stores "user_count"
+#: as "num_users").
 STORED_BY_LOCUST = frozenset(
     {"host", "run_time", "profile", "user_classes", "num_users", "spawn_rate"}
 )
@@ -32,7 +33,7 @@ LOCUST_FIELDS = (STORED_BY_LOCUST - {"num_users"}) | {"user_count", "shape_class
 
 @dataclass(frozen=True, slots=True)
 class FormCheck:
-    """What the form's values come to: every mistake, or the run that would start."""
+    """The result of a check: every mistake, or the run that would start."""
 
     mistakes: Sequence[str] = ()
     proposal: Proposal | None = None
@@ -44,7 +45,7 @@ class FormCheck:
 
 
 class FieldText(TypedDict):
-    """One of our options as the page presents it."""
+    """One of our options for the page."""
 
     name: str
     flag: str
@@ -64,7 +65,7 @@ class FieldGroup(TypedDict):
 
 
 class ScenarioText(TypedDict):
-    """A scenario as the page presents it, with the options that it reads."""
+    """A scenario for the page, with the options that it reads."""
 
     name: str
     question: str
@@ -74,7 +75,9 @@ class ScenarioText(TypedDict):
 
 
 class FormDescription(TypedDict):
-    """What the page's script needs to group and explain the fields and to present the scenarios."""
+    """Everything that the page's script needs to group and explain fields, and to present
+    scenarios.
+    """
 
     groups: list[FieldGroup]
     scenarios: dict[str, ScenarioText]
@@ -96,17 +99,17 @@ class StepPreview(TypedDict):
 
 
 class PlanPreview(TypedDict):
-    """A check as the page's script gets it."""
+    """A check's result for the page's script."""
 
     mistakes: list[str]
     steps: list[StepPreview]
-    #: What follows behind the steps that are certain; empty where nothing does.
+    #: A sentence about steps that are not certain yet; empty if all are.
     follows: str
     skipped: list[str]
 
 
 def check(shape: ShapeDeclaration, given: Mapping[str, object], read: FormReader) -> FormCheck:
-    """Read the form as a run would; touches no server."""
+    """Read the form as a run would; contacts no server."""
     try:
         return FormCheck(proposal=read(shape, given))
     except OptionsError as error:
@@ -114,12 +117,12 @@ def check(shape: ShapeDeclaration, given: Mapping[str, object], read: FormReader
 
 
 def preview(shape: ShapeDeclaration, given: Mapping[str, object]) -> FormCheck:
-    """Read the form to show what would run: at once, however large it is."""
+    """Read the form to show the run; quick, however large the run is."""
     return check(shape, given, partial(propose, by_chance=False))
 
 
 def with_users(checked: FormCheck, picked: Sequence[str]) -> FormCheck:
-    """A check, refused where user classes were picked and the one that writes is none of them."""
+    """The check, refused if user classes were picked and the one that writes is not among them."""
     made = checked.proposal
     if made is None or not picked or made.user.__name__ in picked:
         return checked
@@ -132,7 +135,7 @@ def with_users(checked: FormCheck, picked: Sequence[str]) -> FormCheck:
 
 
 def shown(locusts: Mapping[str, LocustField]) -> frozenset[str]:
-    """The options that the form shows: ours but for those of the command line, and those of the
+    """The options that the form shows: ours except those of the command line, and those of the
     user's locustfile.
     """
     return frozenset(name for name in locusts if name not in NOT_IN_FORM)
@@ -141,7 +144,7 @@ def shown(locusts: Mapping[str, LocustField]) -> frozenset[str]:
 def forbidden(
     given: Mapping[str, str], frozen: Mapping[str, object], settable: frozenset[str]
 ) -> list[str]:
-    """The flags that a request tries to change although they belong to the command line."""
+    """The flags of the command line that a request tries to change."""
     return [
         flag_of(name)
         for name in dict.fromkeys(given)
@@ -180,12 +183,14 @@ def _guarded(field: LocustField) -> LocustField:
 
 
 def secrets(locusts: Mapping[str, LocustField]) -> list[str]:
-    """The names of options whose values the page must not know."""
+    """The names of options whose values the page must not get."""
     return [name for name, field in locusts.items() if field.get("is_secret")]
 
 
 def description(shapes: Mapping[str, ShapeDeclaration]) -> FormDescription:
-    """What the page's script needs to group and explain the fields and to present the scenarios."""
+    """Everything that the page's script needs to group and explain fields, and to present
+    scenarios.
+    """
     by_name = sorted(shapes.items(), key=lambda item: item[1].scenario.name)
     return {
         "groups": [
@@ -231,7 +236,7 @@ def _scenario(shape: ShapeDeclaration) -> ScenarioText:
 
 
 def plan(checked: FormCheck) -> PlanPreview:
-    """A check as plain data, for the page."""
+    """A check's result as plain data, for the page."""
     made = checked.proposal
     return {
         "mistakes": list(checked.mistakes),

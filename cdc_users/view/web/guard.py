@@ -1,7 +1,7 @@
-"""Who may ask the page what: guards in front of every route, Locust's own among them.
+"""Guards in front of every route of the page, Locust's own included: who may ask for what.
 
-Without them a page of another site could stop a run through the browser of whoever watches it, and
-a name that an attacker has rebound to this machine (DNS rebinding) could read and start everything.
+Without them a page of another site could stop a run through the browser of a person who watches it.
+A name that an attacker has rebound to this machine (DNS rebinding) could read and start everything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CORS_HEADERS = (
     "Access-Control-Allow-Methods",
     "Access-Control-Expose-Headers",
 )
-#: For every answer: another origin may not read, embed or frame it.
+#: Headers of every answer: other origins may not read, embed or frame it.
 CLOSED = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -52,7 +52,7 @@ def install(application: Flask, names: Sequence[str]) -> None:
         return response
 
     application.before_request_funcs.setdefault(None, []).insert(0, refuse)
-    # First in the list is last to run: after Locust's own handler has allowed every origin.
+    # The first in the list runs last: after Locust's own handler, which allows every origin.
     application.after_request_funcs.setdefault(None, []).insert(0, close)
 
 

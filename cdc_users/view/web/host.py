@@ -1,5 +1,5 @@
-"""Where Locust's web UI and master may listen: on 127.0.0.1 unless it is said otherwise, on
-purpose. Pure.
+"""Where Locust's web UI and master may listen: on 127.0.0.1, unless the user explicitly chooses
+otherwise. Pure.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from cdc_users.options.options import read_alone
 from infra.validate import host_of, is_loopback
 
 LOOPBACK = "127.0.0.1"
-#: Locust's own defaults, all of which mean every interface.
+#: Locust's own defaults, each of which means every interface.
 DEFAULTS = {"web_host": LOOPBACK, "master_bind_host": LOOPBACK}
 
 
 def secure_defaults(parser: Any) -> None:
-    """Have Locust listen on loopback where the command line does not name an address."""
+    """Have Locust listen on loopback if the command line names no address."""
     parser.set_defaults(**DEFAULTS)
 
 
 def is_known(header: str, names: Sequence[str]) -> bool:
-    """Whether a page may be asked for by this `Host` header.
+    """Whether requests may use this `Host` header.
 
-    An address always: only a name can be rebound to lead here. No header at all is no browser's.
+    An address is always allowed, because only names can be rebound. A missing header comes from no
+    browser.
     """
     host = host_of(header)
     try:
@@ -36,7 +37,7 @@ def is_known(header: str, names: Sequence[str]) -> bool:
 
 
 def own_names(web_host: str, web_names: Sequence[str]) -> tuple[str, ...]:
-    """The names of this page: what the command line says, and this machine's own."""
+    """The names of this page: those of the command line, and this machine's own."""
     return tuple(name.lower() for name in (web_host, socket.gethostname(), *web_names) if name)
 
 

@@ -1,4 +1,5 @@
-"""The login of the web UI (`--web-login`): Locust has the form, and leaves to us who may pass it.
+"""The login of the web UI (`--web-login`): Locust has the form, and this module decides who may
+pass.
 
 One account, named by CDC_WEB_USER; its password comes from CDC_WEB_PASSWORD or from the file that
 CDC_WEB_PASSWORD_FILE names, never from the command line.
@@ -22,20 +23,20 @@ from cdc_users.error import OptionsError
 from infra.client.environment import WEB_PASSWORD, WEB_PASSWORD_FILE, WEB_USER
 
 ENDPOINT = "cdc_login"
-#: A guess costs so much, whoever makes it; the page itself goes on.
+#: Every wrong attempt takes this long; the page itself is not held up.
 PAUSE_S = 1.0
 SHORTEST = 8
 
 
 @dataclass(frozen=True, slots=True)
 class WebAccount:
-    """Who may see the page."""
+    """The account that may see the page."""
 
     name: str
     password: str = field(repr=False)
 
     def is_this(self, name: str, password: str) -> bool:
-        """Whether these are its name and its password, in a time that tells nothing."""
+        """Whether name and password match, in a time that does not depend on where they differ."""
         right = hmac.compare_digest(password.encode(), self.password.encode())
         return hmac.compare_digest(name.encode(), self.name.encode()) and right
 
@@ -48,12 +49,12 @@ class Visitor(UserMixin):  # type: ignore[misc]
 
 
 def is_given(environ: Mapping[str, str]) -> bool:
-    """Whether the environment says who may see the page."""
+    """Whether the environment names an account."""
     return bool(environ.get(WEB_PASSWORD) or environ.get(WEB_PASSWORD_FILE))
 
 
 def account(environ: Mapping[str, str]) -> WebAccount:
-    """The account that the environment gives; raises OptionsError where it gives none."""
+    """The account in the environment; raises OptionsError if there is none."""
     password = environ.get(WEB_PASSWORD, "")
     if not password and (place := environ.get(WEB_PASSWORD_FILE)):
         try:
@@ -77,7 +78,7 @@ def account(environ: Mapping[str, str]) -> WebAccount:
 
 
 def install(web_ui: WebUI, account: WebAccount, base: str) -> None:
-    """Let this account log in; does nothing where the page has no login."""
+    """Let this account log in; does nothing if the page has no login."""
     application = web_ui.app
     assert application is not None
     application.config.update(

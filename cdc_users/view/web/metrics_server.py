@@ -1,4 +1,4 @@
-"""Serves the metrics of a headless run, where there is no web UI to serve them."""
+"""Serves the metrics of a headless run, which has no web UI to serve them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def serve(port_text: str, current_run: Callable[[], RunView | None]) -> int:
     """Listen on loopback from now on; returns the port.
 
-    Raises OptionsError when the text is none, or it is taken.
+    Raises OptionsError if the text is no port, or the port is taken.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""A run's files as the page offers them: of the one that goes on, and of those in the archive."""
+"""A run's files on the page: those of the current run, and those in the archive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOWNLOADS = (
     ("result.json", "Download result.json"),
     ("report.html", "Download CDC report"),
 )
-#: The report draws with its own script and styles; it may load nothing.
+#: The report brings its own script and styles, and may load nothing.
 KINDS = {".html": "text/html", ".json": "application/json", ".csv": "text/csv"}
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -29,9 +29,9 @@ REPORT_POLICY = (
 
 
 class RunFiles:
-    """Answers requests for files; 404 for what is not there, or not yet.
+    """Answers requests for files; 404 for files that do not exist, or do not exist yet.
 
-    `results` gives the directory that runs are kept in; asked when it is first needed.
+    `results` returns the directory of runs; it is called on first use.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RunFiles:
         )
 
     def timeline(self) -> Response:
-        """A run's timeline as CSV, as far as it has come."""
+        """A run's timeline so far as CSV."""
         run = self._current_run()
         if run is None:
             return _not_yet()
@@ -79,7 +79,7 @@ class RunFiles:
         )
 
     def concluded(self, name: str, kind: str) -> Response:
-        """A file that a run writes at its end, of this media type."""
+        """A file of this media type that a run writes at its end."""
         run = self._current_run()
         path = run.directory / name if run is not None and run.result is not None else None
         if run is None or path is None or not path.is_file():
@@ -89,8 +89,8 @@ class RunFiles:
 
 def _download(text: str, name: str, kind: str) -> Response:
     response = Response(text, mimetype=kind)
-    # A directory's name is time, scenario and run: no quote can be in it, but a header is no place
-    # to trust that.
+    # A directory's name is time, scenario and run, without quotes; but a header should not rely on
+    # that.
     response.headers.set(
         "Content-Disposition", "inline" if kind == "text/html" else "attachment", filename=name
     )

@@ -1,4 +1,4 @@
-"""What the CDC tab gets once a second: one run as plain data. Pure."""
+"""The data of the CDC tab, once a second: one run as plain data. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from cdc_users.view.narrow_stage import narrowest
 from cdc_users.view.run_view import RunView, last_mark
 from cdc_users.view.stages import split_ms, stages
 
-#: What the charts need of each second.
+#: The columns that the charts need of each second.
 COLUMNS = chart.columns()
-#: What an audit counts; a run that goes on knows only the first three.
+#: The audit's counts; while a run goes on only the first three are known.
 CLASSES = (
     "sent",
     "delivered",
@@ -32,14 +32,14 @@ CLASSES = (
 
 
 class ActivityRow(TypedDict):
-    """What the harness was busy with, and for how long."""
+    """An activity of the harness, and its duration."""
 
     name: str
     took_s: float
 
 
 class RunHead(TypedDict):
-    """Which run it is and how far it has come."""
+    """The run's identity and progress."""
 
     id: str
     scenario: str
@@ -55,7 +55,7 @@ class RunHead(TypedDict):
 
 
 class LedgerRow(TypedDict):
-    """One step's counts, a class each; None is not known before the audit."""
+    """One step's counts, one for each class; None until the audit."""
 
     name: str
     counts: list[int | str | None]
@@ -70,7 +70,7 @@ class LedgerTable(TypedDict):
 
 
 class VerdictView(TypedDict):
-    """The verdict with its reasons, or what is already known to be wrong."""
+    """The verdict with its reasons, or the problems so far."""
 
     verdict: str | None
     reasons: list[str]
@@ -82,7 +82,7 @@ class VerdictView(TypedDict):
 
 
 class RunPage(TypedDict, total=False):
-    """One run as the page's script gets it; without a run there is nothing but that."""
+    """One run for the page's script; empty if there is no run."""
 
     run: RunHead | None
     first: int
@@ -100,8 +100,8 @@ class RunPage(TypedDict, total=False):
 
 
 def state(run: RunView | None, known: str, since: int) -> RunPage:
-    """The run as it is now; of its seconds only those from number `since` on, if the page already
-    knows this run.
+    """The run at present; only its seconds from number `since` on, if the page knows this run
+    already.
     """
     if run is None:
         return {"run": None}
@@ -113,7 +113,7 @@ def state(run: RunView | None, known: str, since: int) -> RunPage:
         "first": first,
         "count": len(moments),
         "columns": columns(moments[first:]),
-        # Every step's name begins with the scenario's, which would only take room in the charts.
+        # Every step's name begins with the scenario's, which would only take space in the charts.
         "marks": [
             {
                 "x": mark.elapsed_s,
@@ -135,14 +135,14 @@ def state(run: RunView | None, known: str, since: int) -> RunPage:
 
 
 def figures(run: RunView) -> list[dict[str, object]]:
-    """The charts of the run's own figures; of a search that goes on, as far as it has come."""
+    """The charts of the run's own figures; for a search that goes on, those so far."""
     if run.result is not None:
         return chart.of_result(run.result)
     return chart.so_far(run.course_so_far.summary, run.course_so_far.comparison)
 
 
 def head(run: RunView) -> RunHead:
-    """Which run this is and how far it has come."""
+    """The run's identity and progress."""
     begun = last_mark(run)
     return {
         "id": run.id,
@@ -160,9 +160,7 @@ def head(run: RunView) -> RunHead:
 
 
 def activities(run: RunView) -> list[ActivityRow]:
-    """What the harness has been busy with, the last one until now; a run that has just been made
-    has done nothing yet.
-    """
+    """The harness's activities, the last one until now; empty for a run that has just been made."""
     begun = list(run.activities)
     if not begun:
         return []
@@ -179,7 +177,7 @@ def columns(moments: Sequence[TimelineRow]) -> dict[str, list[TimelineValue]]:
 
 
 def ledger(run: RunView) -> LedgerTable:
-    """Each step's counts; None is not known before the audit."""
+    """Each step's counts; None until the audit."""
     if run.result is not None:
         rows = [_audited(step) for step in run.result.steps]
     else:
@@ -211,7 +209,7 @@ def _so_far(item: StepState, run: RunView) -> LedgerRow:
 
 
 def verdict(run: RunView) -> VerdictView:
-    """The verdict with its reasons, or what is already known to be wrong."""
+    """The verdict with its reasons, or the problems so far."""
     result = run.result
     if result is None:
         return {

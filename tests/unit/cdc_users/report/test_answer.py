@@ -37,7 +37,7 @@ def test_what_came_how_fast_and_whole() -> None:
     step = step_result("größe", messages=12345, duration_s=9.876, throughput_per_s=1250.4)
 
     assert answer(result(steps=[step])) == (
-        "12,345 events came to the sink in 9.88 s, 1,250/s (größe), p50 10.0 ms, p99 10.0 ms end to"
+        "12,345 events reached the sink in 9.88 s, 1,250/s (größe), p50 10.0 ms, p99 10.0 ms end to"
         " end; none was lost, doubled or reordered."
     )
 
@@ -54,7 +54,7 @@ def test_a_smoke_run_publishes_no_figure() -> None:
     step = step_result(messages=5, throughput_per_s=None, drain_rate_per_s=None, latency_ms={})
 
     assert answer(result(steps=[step])) == (
-        "5 events of step-1 came to the sink (a smoke run, which publishes no figure); none was"
+        "5 events of step-1 reached the sink (a smoke run, which publishes no figure); none was"
         " lost, doubled or reordered."
     )
 
@@ -63,7 +63,7 @@ def test_a_sink_that_is_seen_as_a_state_has_no_count() -> None:
     step = step_result(messages=None, latency_ms={})
 
     assert answer(result(steps=[step])).startswith(
-        "What step-1 brought to the sink was compared as it stands there in the end; "
+        "The rows that step-1 brought to the sink were compared at the end; "
     )
 
 
@@ -106,7 +106,7 @@ def test_without_all_fences_nothing_is_called_lost(fences: str | None) -> None:
     steps = [step_result("a"), step_result("b", ledger=ledger(fences=fences, lost=5))]
 
     assert answer(result(Verdict.FAIL, steps=steps)).endswith(
-        "; what is missing is unseen, not lost, because the fences did not arrive."
+        "; missing events are unseen, not lost, because the fences did not arrive."
     )
 
 
@@ -183,4 +183,4 @@ def test_a_drain_that_was_too_short_is_not_compared() -> None:
 
 
 def test_a_scaling_of_no_point_is_told_as_any_other_run() -> None:
-    assert "came to the sink" in answer(result(scaling={"points": [], "law": {}}))
+    assert "reached the sink" in answer(result(scaling={"points": [], "law": {}}))

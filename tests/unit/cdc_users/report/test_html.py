@@ -102,7 +102,7 @@ def test_the_verdict_and_the_answer_come_first(tmp_path: Path) -> None:
 
     assert (
         body.index("PASS")
-        < body.index("1,000 events came to the sink in 10.00 s, 100/s")
+        < body.index("1,000 events reached the sink in 10.00 s, 100/s")
         < body.index("Consolidated")
     )
     assert "none was lost, doubled or reordered." in body

@@ -37,7 +37,7 @@ def test_a_growing_backlog_is_said_while_it_grows() -> None:
     run = MadeRun(moments=growing())
 
     assert warnings(run) == [
-        "the backlog grows by 50 events a second: 300 are sent and not delivered"
+        "the backlog grows by 50 events a second: 300 were sent and not delivered"
     ]
     assert verdict(run) == "warnings so far"
 

@@ -28,7 +28,7 @@ def test_the_newest_run_comes_first_with_verdict_and_answer(tmp_path: Path) -> N
     first, second = Archive(tmp_path).runs()
 
     assert (first["scenario"], first["verdict"]) == ("wal", "INVALID")
-    assert second["answer"].startswith("1,000 events came to the sink")
+    assert second["answer"].startswith("1,000 events reached the sink")
     assert second["began"] == "2026-11-24 00:00:00 UTC"
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+import pytest
 import requests
+from confluent_kafka import Message
 
 from infra.avro.kind import UNAVAILABLE
+from infra.avro.row import Rows
 from infra.avro.row_reader import RowReader
 from infra.schemas.envelope import schema_id
 from infra.stack.endpoints import Endpoints
@@ -40,11 +44,8 @@ def test_unchanged_large_values_are_known_as_not_sent(stack: Endpoints) -> None:
             f" VALUES (1, 'a', 'b', 'c', now(), {', '.join(values)})"
         )
         capture.execute("UPDATE {} SET phone = '1'")
-        messages = [record.value() or b"" for record in capture.records(2)]
-        url = f"{stack.schema_registry_url}/schemas/ids/{schema_id(messages[0])}"
-        reader = RowReader(json.loads(requests.get(url, timeout=10).json()["schema"]))
+        rows = rows_of(stack, capture.records(2))
 
-    rows = reader.read(messages)
     found = {name: rows.values("after", name) for name in COLUMNS}
 
     assert {name: len(whole) for name, (whole, _) in found.items()} == dict.fromkeys(COLUMNS, 3000)
@@ -52,3 +53,29 @@ def test_unchanged_large_values_are_known_as_not_sent(stack: Endpoints) -> None:
         COLUMNS, UNAVAILABLE
     )
     assert rows.values("after", "phone") == [None, "1"]
+
+
+@pytest.mark.parametrize(("identity", "sent"), [("DEFAULT", UNAVAILABLE), ("FULL", "x" * 3000)])
+def test_a_row_under_a_new_key_has_its_large_values_where_the_old_row_is_sent(
+    stack: Endpoints, identity: str, sent: object
+) -> None:
+    with captured_customers(stack) as capture:
+        capture.execute(f"ALTER TABLE {{}} REPLICA IDENTITY {identity}")
+        capture.execute("ALTER TABLE {} ALTER COLUMN notes SET STORAGE EXTERNAL")
+        capture.execute(
+            "INSERT INTO {} (id, first_name, last_name, email, created_at, notes)"
+            " VALUES (1, 'a', 'b', 'c', now(), repeat('x', 3000))"
+        )
+        capture.execute("UPDATE {} SET id = 2")
+        rows = rows_of(stack, capture.records(4))
+
+    assert bytes(rows.operation) == b"cdc"
+    assert rows.values("after", "notes") == ["x" * 3000, None, sent]
+
+
+def rows_of(stack: Endpoints, records: Sequence[Message]) -> Rows:
+    """What records without a tombstone say, all of one schema."""
+    messages = [value for record in records if (value := record.value()) is not None]
+    url = f"{stack.schema_registry_url}/schemas/ids/{schema_id(messages[0])}"
+    reader = RowReader(json.loads(requests.get(url, timeout=10).json()["schema"]))
+    return reader.read(messages)

@@ -14,6 +14,9 @@ class Positions:
     """
 
     def __init__(self) -> None:
+        #: Partitions that have begun and were not forgotten: a write that ends later has nothing to
+        #: say of a position, which may be another topic's by then.
+        self._begun: set[Partition] = set()
         self.accepted: dict[Partition, int] = {}
         self.durable: dict[Partition, int] = {}
         self.committed: dict[Partition, int] = {}
@@ -27,6 +30,7 @@ class Positions:
         (None). The sink's own books have it at `booked`.
         """
         self.forget(place)
+        self._begun.add(place)
         if offset is not None:
             self.durable[place] = self.committed[place] = offset
         if booked is not None:
@@ -34,6 +38,7 @@ class Positions:
 
     def forget(self, place: Partition) -> None:
         """A partition was taken away."""
+        self._begun.discard(place)
         for known in (self.accepted, self.durable, self.committed, self.wrote, self.booked):
             known.pop(place, None)
 
@@ -41,6 +46,8 @@ class Positions:
         """Everything before `end` was written; behind events that are only accepted, nothing
         counts as durable.
         """
+        if place not in self._begun:
+            return
         if status is WriteStatus.DURABLE and place not in self.accepted:
             self.durable[place] = end
             if place in self.wrote:

@@ -13,12 +13,27 @@ from infra.platform.consume.gap import (
     begin_at,
     read_note,
 )
+from infra.platform.sinks.batch import Batch
+from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.counting import CountingSink
 from tests.unit.infra.platform.consume.kafka_double import TOPIC, KafkaDouble, consumer_of, records
 from tests.unit.infra.platform.consume.test_consumer import END_S, until
 
 PLACE = ("t", 0)
 SPAN = PartitionSpan(500, 1000, "one")
+
+
+class GatedSink(CountingSink):
+    """Holds up its writes at a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def write(self, batch: Batch) -> WriteStatus:
+        self.begun.set()
+        await self.gate.wait()
+        return await super().write(batch)
 
 
 def note(written: int | None = None, topic_id: str = "one") -> CommitNote:
@@ -140,6 +155,27 @@ async def test_a_topic_that_becomes_another_while_it_is_read_stops(
     assert words in consumer.errors[0]
     assert consumer.errors[0].startswith(f"{TOPIC}[0] stopped: ")
     assert "up to offset 10" in consumer.errors[0]
+
+
+async def test_a_write_that_ends_after_its_topic_was_made_again_commits_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The offset is another event's in the new topic, and would be skipped there at the start."""
+    monkeypatch.setattr("infra.platform.consume.consumer.WATCH_S", 0.01)
+    client, sink = KafkaDouble(records(10)), GatedSink()
+    consumer = consumer_of(client, sink)
+    running = asyncio.create_task(consumer.run())
+    await asyncio.wait_for(sink.begun.wait(), END_S)
+
+    client.topic_id = "two"
+    await until(lambda: bool(consumer.errors))
+    sink.gate.set()
+    await asyncio.wait_for(sink.reached(1), END_S)
+    consumer.stop()
+    await asyncio.wait_for(running, END_S)
+
+    assert client.committed_offsets == []
+    assert len(consumer.errors) == 1
 
 
 async def test_a_commit_says_what_it_belongs_to() -> None:

@@ -105,6 +105,11 @@ class PartitionQueue:
         self.depth = self.waiting_bytes = 0
         self._tell()
 
+    def stop(self) -> None:
+        """Forget also what is in flight: nobody works on it any more, and it takes no room."""
+        self.in_flight = self.taken_bytes = 0
+        self.close()
+
     def _tell(self) -> None:
         for event, true in (
             (self.filled, bool(self.chunks)),
@@ -204,14 +209,15 @@ class Buffer:
 
     def full(self, room: int) -> list[Partition]:
         """Partitions that should be paused: less than `room` is left, or the next poll might
-        overstep their share.
+        overstep their share. One that is closed takes nothing more.
         """
         tight, enough = self.free < room, self.share - (1 if self.quick else self.portion)
         tight, enough_bytes = tight or self.bytes >= self.limit_bytes, self.share_bytes
         return [
             place
             for place, queue in self.queues.items()
-            if not queue.paused and (tight or queue.depth > enough or queue.bytes >= enough_bytes)
+            if not queue.paused
+            and (queue.closed or tight or queue.depth > enough or queue.bytes >= enough_bytes)
         ]
 
     def ready(self, room: int) -> list[Partition]:
@@ -222,5 +228,13 @@ class Buffer:
         return [
             place
             for place, queue in self.queues.items()
-            if queue.paused and queue.depth <= share // 2 and queue.bytes <= share_bytes // 2
+            if queue.paused
+            and not queue.closed
+            and queue.depth <= share // 2
+            and queue.bytes <= share_bytes // 2
         ]
+
+    @property
+    def resting(self) -> bool:
+        """Whether a partition is paused that will go on."""
+        return any(queue.paused and not queue.closed for queue in self.queues.values())

@@ -163,7 +163,7 @@ class CDCConsumer:
         nothing.
         """
         full = self.buffer.full(self._room)
-        if not full and not any(queue.paused for queue in self.buffer.queues.values()):
+        if not full and not self.buffer.resting:
             self.buffer.quick = True
         until_s = self._loop.time() + PATIENCE_S
         while full and self._loop.time() < until_s:

@@ -67,6 +67,7 @@ class PartitionWorkers:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a sink raises stops the partition and is shown
+            queue.stop()
             self._fail(place, error)
 
     async def drain(self) -> None:

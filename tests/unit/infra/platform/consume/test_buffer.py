@@ -216,3 +216,113 @@ async def test_a_queue_that_is_closed_holds_no_bytes_but_what_is_written() -> No
     queue.close()
 
     assert queue.bytes == 400
+
+
+async def test_a_partition_that_is_closed_rests_once_and_never_goes_on() -> None:
+    held = buffer(100, partitions=2)
+    closed = held.queues[PLACE]
+    closed.close()
+    assert held.full(10) == [PLACE]
+
+    closed.paused = True
+
+    assert held.full(10) == held.ready(10) == []
+    assert not held.resting
+
+
+async def test_partitions_rest_as_long_as_one_is_paused_that_will_go_on() -> None:
+    held = buffer(100, partitions=2)
+    assert not held.resting
+
+    held.queues["t", 1].paused = True
+
+    assert held.resting
+
+
+async def test_what_is_in_flight_of_a_closed_queue_still_counts_until_it_is_done() -> None:
+    held = buffer(10)
+    held.put(PLACE, chunk(6))
+    queue = held.queues[PLACE]
+    queue.take(4, 4)
+    queue.begin(4)
+    queue.close()
+    assert (held.free, queue.resting.is_set(), queue.empty.is_set()) == (6, False, False)
+
+    queue.finish()
+
+    assert (held.free, queue.resting.is_set(), queue.empty.is_set()) == (10, True, True)
+
+
+async def test_a_queue_that_nobody_works_on_any_more_holds_nothing() -> None:
+    held = buffer(10)
+    size = 6
+    held.put(PLACE, Chunk([b"four"] * size, [b""] * size, list(range(size)), [0] * 6, [0] * 6))
+    queue = held.queues[PLACE]
+    queue.take(4, 4)
+    queue.begin(4)
+    queue.stop()
+
+    assert (held.free, held.bytes, held.depth, held.in_flight) == (10, 0, 0, 0)
+    assert queue.closed
+    assert queue.empty.is_set()
+    assert queue.take(4, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("waiting", "limit", "batch", "taken"),
+    [
+        (1, 250, 10, 1),
+        (9, 250, 10, 9),
+        (10, 250, 10, 10),
+        (11, 250, 10, 10),
+        (19, 250, 10, 10),
+        (20, 250, 10, 20),
+        (25, 20, 10, 20),
+        (5, 3, 1, 3),
+    ],
+)
+async def test_whole_batches_are_taken_where_more_than_one_waits(
+    waiting: int, limit: int, batch: int, taken: int
+) -> None:
+    queue = PartitionQueue()
+    queue.put(chunk(waiting))
+
+    found = queue.take(limit, batch)
+
+    assert found is not None
+    assert list(found.offsets) == list(range(taken))
+    assert queue.filled.is_set() is (taken < waiting)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "taken"),
+    [
+        ([4, 4, 4], 12, 3),
+        ([4, 4, 4], 11, 2),
+        ([4, 4, 4], 8, 2),
+        ([9, 1], 8, 1),
+        ([4, 9], 8, 1),
+        ([0, 0, 9], 8, 2),
+    ],
+)
+@pytest.mark.parametrize("apart", [True, False])
+async def test_bytes_of_a_write_reach_their_bound_exactly(
+    sizes: list[int], most: int, taken: int, apart: bool
+) -> None:
+    queue = PartitionQueue()
+    whole = Chunk(
+        [b"x" * size for size in sizes],
+        [b""] * len(sizes),
+        list(range(len(sizes))),
+        [0] * len(sizes),
+        [0] * len(sizes),
+    )
+    for part in [whole[row : row + 1] for row in range(len(sizes))] if apart else [whole]:
+        queue.put(part)
+
+    found = queue.take(100, 1, most)
+
+    assert found is not None
+    assert len(found) == taken
+    assert queue.bytes == sum(sizes)
+    assert queue.taken_bytes == sum(sizes[:taken])

@@ -111,6 +111,65 @@ async def test_what_a_sink_raises_stops_its_partition_and_no_other(
     assert room.deliveries.delivered == [(OTHER, [0, 1])]
 
 
+async def test_a_stopped_partition_takes_no_room_from_those_that_go_on(room: Room) -> None:
+    """A batch may be as large as the bound: then any event that is held would hold up all."""
+    room.buffer.limit = limit = 4
+    room.deliveries.errors[ONE] = ValueError("odd")
+    for place in (ONE, OTHER):
+        room.workers.start(place, held=False)
+    room.put(ONE, range(4))
+    await until(lambda: bool(room.failed))
+    for queue in room.buffer.queues.values():
+        queue.paused = True
+
+    assert (room.buffer.free, room.buffer.bytes) == (limit, 0)
+    assert room.buffer.ready(limit) == [OTHER]
+
+
+async def test_a_stopped_partition_can_be_taken_away(room: Room) -> None:
+    room.deliveries.errors[ONE] = ValueError("odd")
+    room.workers.start(ONE, held=False)
+    room.put(ONE, range(4))
+    await until(lambda: bool(room.failed))
+
+    await asyncio.wait_for(room.workers.release([ONE]), END_S)
+
+    assert room.buffer.queues == {}
+    assert len(room.failed) == 1
+
+
+async def test_a_batch_behind_one_that_was_refused_is_not_written(room: Room) -> None:
+    room.deliveries.errors[ONE] = ValueError("odd")
+    room.workers.start(ONE, held=False)
+    room.put(ONE, [0, 1, 2])
+    await until(lambda: bool(room.failed))
+    del room.deliveries.errors[ONE]
+
+    async with asyncio.timeout(END_S):
+        await room.workers.drain()
+
+    assert room.deliveries.delivered == []
+    assert len(room.failed) == 1
+
+
+async def test_a_partition_that_comes_back_begins_with_an_empty_queue(room: Room) -> None:
+    gate = room.deliveries.gates[ONE] = asyncio.Event()
+    room.workers.start(ONE, held=False)
+    room.put(ONE, range(4))
+    await until(lambda: ONE in room.deliveries.under_way)
+    going = asyncio.create_task(room.workers.release([ONE]))
+    await until(lambda: room.buffer.queues[ONE].closed)
+    gate.set()
+    await asyncio.wait_for(going, END_S)
+
+    room.workers.start(ONE, held=False)
+    room.put(ONE, [2, 3])
+    async with asyncio.timeout(END_S):
+        await room.workers.drain()
+
+    assert room.deliveries.delivered == [(ONE, [0, 1]), (ONE, [2, 3])]
+
+
 async def test_a_partition_that_goes_finishes_what_is_in_flight_and_forgets_the_rest(
     room: Room,
 ) -> None:

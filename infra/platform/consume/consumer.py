@@ -244,7 +244,7 @@ class CDCConsumer:
         intake.
         """
         async with self._flushing:
-            if not self.delivery.positions.accepted or self.delivery.failure is not None:
+            if not self.delivery.is_flush_wanted:
                 return
             try:
                 await self.delivery.flush()

@@ -114,6 +114,13 @@ class Delivery:
         """Bytes and events that the sink has accepted and not made durable."""
         return self._accepted_bytes, self._accepted_events
 
+    @property
+    def is_flush_wanted(self) -> bool:
+        """Whether the sink holds what a flush would make durable. Where one is due that is so even
+        if the partitions of these events have gone meanwhile: it would stay due for ever.
+        """
+        return self.failure is None and bool(self.positions.accepted or self.flush_due.is_set())
+
     async def flush(self) -> None:
         """Make durable what the sink has only accepted so far. A failure here is final, and is
         raised in each task that waits.

@@ -5,6 +5,7 @@ moment.
 from __future__ import annotations
 
 import asyncio
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -17,12 +18,17 @@ from infra.platform.consume.delivery import (
     Delivery,
     registry_retries,
 )
-from infra.platform.process.error import RetryableError
+from infra.platform.process.error import EventError, RefusedError, RetryableError
 from infra.platform.process.retry import Backoff
 from infra.platform.sinks.batch import Batch, Chunk, Poison
 from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.counting import CountingSink
-from tests.unit.infra.platform.consume.kafka_double import Schemas, records
+from tests.unit.infra.platform.consume.kafka_double import (
+    KafkaDouble,
+    Schemas,
+    consumer_of,
+    records,
+)
 
 QUICK = Backoff(first_s=0.001, longest_s=0.002, limit_s=60.0)
 PLACE = ("t", 0)
@@ -166,3 +172,151 @@ async def test_a_sink_must_commit_at_so_many_events() -> None:
     assert sink.count == 200
     assert most <= 2 * limit.events
     assert len(sink.flushed) >= 200 // (2 * limit.events)
+
+
+async def test_a_flush_that_is_due_is_made_also_where_its_partition_has_gone() -> None:
+    """Else it would be due for ever, and whoever flushes when it is due would do nothing else."""
+    consumer = consumer_of(KafkaDouble(), sink := Accepting(), limit=CommitLimit(events=5))
+    delivery = consumer.delivery
+    ((item, _),) = await delivery.read(PLACE, chunk(5), 10)
+    delivery.positions.begin(PLACE, 0)
+    await delivery.deliver(item)
+    assert delivery.flush_due.is_set()
+    delivery.positions.forget(PLACE)
+
+    await consumer._flush()
+
+    assert not delivery.flush_due.is_set()
+    assert not delivery.is_flush_wanted
+    assert delivery.accepted == (0, 0)
+    assert sink.flushed == [5]
+
+
+async def test_a_sink_that_holds_nothing_is_not_flushed() -> None:
+    consumer = consumer_of(KafkaDouble(), sink := Accepting())
+
+    await consumer._flush()
+
+    assert sink.flushed == []
+
+
+async def test_after_a_flush_has_failed_for_good_none_is_wanted() -> None:
+    delivery = delivery_of(Schemas())
+    delivery.flush_due.set()
+    delivery.failure = RetryableError("the catalog is away")
+
+    assert not delivery.is_flush_wanted
+
+
+class Refusing(CountingSink):
+    """Refuses every batch with one of these offsets; keeps what it was given."""
+
+    def __init__(self, *refused: int, status: WriteStatus = WriteStatus.DURABLE) -> None:
+        super().__init__()
+        self.taken: list[int] = []
+        self.writes = 0
+        self._refused = set(refused)
+        self._status = status
+
+    async def write(self, batch: Batch) -> WriteStatus:
+        self.writes += 1
+        offsets = batch.offsets.tolist()
+        if self._refused.intersection(offsets):
+            raise RefusedError("not this")
+        self.taken += offsets
+        return self._status
+
+
+class Letters(NoDeadLetters):
+    """Keeps what is put aside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put_aside: list[Poison] = []
+
+    async def send(self, poison: Poison) -> None:
+        self.put_aside.append(poison)
+
+
+@pytest.mark.parametrize(
+    "refused", [(), (0,), (9,), (4, 5), (0, 9), (3, 4, 5, 6), tuple(range(10))], ids=str
+)
+async def test_what_a_sink_refuses_is_put_aside_and_nothing_else(refused: tuple[int, ...]) -> None:
+    sink, letters = Refusing(*refused), Letters()
+    delivery = Delivery(Schemas(), sink, letters, registry_retries(QUICK))
+    delivery.positions.begin(PLACE, 0)
+    whole = chunk(10)
+    for item, _ in await delivery.read(PLACE, whole, 10):
+        await delivery.deliver(item)
+
+    assert sink.taken == [offset for offset in range(10) if offset not in refused]
+    assert [letter.offset for letter in letters.put_aside] == list(refused)
+    assert [(letter.key, letter.value) for letter in letters.put_aside] == [
+        (whole.keys[offset], whole.values[offset]) for offset in refused
+    ]
+    assert delivery.positions.durable == {PLACE: 10}
+
+
+async def test_the_books_end_behind_the_last_event_that_was_not_put_aside() -> None:
+    delivery = Delivery(Schemas(), Refusing(8, 9), Letters(), registry_retries(QUICK))
+    delivery.positions.begin(PLACE, 0)
+    for item, _ in await delivery.read(PLACE, chunk(10), 10):
+        await delivery.deliver(item)
+
+    assert delivery.positions.durable == {PLACE: 10}
+    assert delivery.positions.booked == {PLACE: 8}
+
+
+async def test_one_part_that_is_only_accepted_makes_the_whole_batch_wait_for_the_flush() -> None:
+    sink = Refusing(5, status=WriteStatus.ACCEPTED)
+    delivery = Delivery(Schemas(), sink, Letters(), registry_retries(QUICK))
+    delivery.positions.begin(PLACE, 0)
+    for item, _ in await delivery.read(PLACE, chunk(10), 10):
+        await delivery.deliver(item)
+    assert delivery.positions.fresh([PLACE]) == {}
+
+    await delivery.flush()
+
+    assert delivery.positions.fresh([PLACE]) == {PLACE: 10}
+
+
+async def test_without_a_place_for_dead_letters_a_refused_event_stops_what_comes_behind_it() -> (
+    None
+):
+    sink = Refusing(4)
+    delivery = Delivery(Schemas(), sink, NoDeadLetters(), registry_retries(QUICK))
+    delivery.positions.begin(PLACE, 0)
+    ((item, _),) = await delivery.read(PLACE, chunk(10), 10)
+
+    with pytest.raises(EventError, match="--dead-letter-topic"):
+        await delivery.deliver(item)
+
+    assert max(sink.taken) < 4
+    assert delivery.positions.durable == {PLACE: 0}
+
+
+@pytest.mark.parametrize(
+    ("size", "counts"), [(10, [10]), (9, [9, 1]), (5, [5, 5]), (4, [4, 4, 2]), (1, [1] * 10)]
+)
+async def test_parts_account_for_every_message_once(size: int, counts: list[int]) -> None:
+    parts = await delivery_of(Schemas()).read(PLACE, chunk(10), size)
+
+    assert [count for _, count in parts] == counts
+    assert [item.end for item, _ in parts] == list(accumulate(counts))
+
+
+@pytest.mark.parametrize("stones", [(0,), (9,), (4, 5), (0, 1, 2), tuple(range(10))], ids=str)
+async def test_tombstones_are_accounted_for_where_they_stand(stones: tuple[int, ...]) -> None:
+    whole = chunk(10)
+    values = [None if row in stones else value for row, value in enumerate(whole.values)]
+    holed = Chunk(values, whole.keys, whole.offsets, whole.appended_us, whole.polled_us)
+    delivery = Delivery(Schemas(), sink := Refusing(), Letters(), registry_retries(QUICK))
+    delivery.positions.begin(PLACE, 0)
+
+    parts = await delivery.read(PLACE, holed, 3)
+    for item, _ in parts:
+        await delivery.deliver(item)
+
+    assert sum(count for _, count in parts) == 10
+    assert sink.taken == [row for row in range(10) if row not in stones]
+    assert delivery.positions.durable == {PLACE: 10}

@@ -269,7 +269,6 @@ class Rig:
     def dead(self) -> str | None:
         """A line on each process of the system under test that has died; None if none has. Raises
         ObserverError if the observer has died.
-        blind.
         """
         if self.observer is not None and (message := self.observer.dead()) is not None:
             raise ObserverError(message)

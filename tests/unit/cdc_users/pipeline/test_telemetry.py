@@ -247,10 +247,10 @@ def test_progress_of_several_is_added_up_and_their_fences_are_one_set() -> None:
     merged = merged_progress(
         [
             ProgressTelemetry(
-                steps={1: 5, 2: 1}, fences=[7], fenced_partitions=[0], fence_places={7: 0}
+                steps={1: 5, 2: 1}, fences=[7], fenced_partitions=[0], fence_places=[(7, 0)]
             ),
             ProgressTelemetry(
-                steps={1: 4}, fences=[7, 8], fenced_partitions=[1], fence_places={8: 1}
+                steps={1: 4}, fences=[7, 8], fenced_partitions=[1], fence_places=[(8, 1)]
             ),
         ]
     )

@@ -165,10 +165,15 @@ def test_an_endpoint_that_leads_nowhere_is_told(changes: dict[str, Any], told: s
     assert check(GOOD, {}) is GOOD
 
 
+def with_url(name: str, url: str) -> Endpoints:
+    changes: dict[str, Any] = {name: url}
+    return replace(GOOD, **changes)
+
+
 @pytest.mark.parametrize("name", ["connect_url", "schema_registry_url"])
 def test_a_login_in_a_url_is_refused_and_not_repeated(name: str) -> None:
     with pytest.raises(StackConfigError) as told:
-        check(replace(GOOD, **{name: "http://bench:hush@h:1"}), {})
+        check(with_url(name, "http://bench:hush@h:1"), {})
 
     assert "hush" not in str(told.value)
     prefix = "CDC_CONNECT" if name == "connect_url" else "CDC_SCHEMA_REGISTRY"

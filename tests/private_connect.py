@@ -44,7 +44,7 @@ class PrivateConnect:
         assert secret is not None, "the session's stack has its password by a provider"
         passwords = StackPasswords(Path(secret[1]).parent, "", "")
         self._place = place
-        request = StackRequest(place, Ports(0, 0, 0, 0, 0, port, 0, 0, 0), "test")
+        request = StackRequest(place, Ports(0, 0, 0, 0, 0, port, 0, 0, 0, 0), "test")
         files = java_files(os.environ, lambda _: None)
         site = Site(request, files, passwords, secured=None)
         self._recipe = connect_recipe(site, self.endpoints)

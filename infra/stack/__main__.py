@@ -37,6 +37,8 @@ from infra.stack.supervise.state import (
 
 STATE = state_of()
 DOWN_S = 120.0
+#: What a process stack has on request (StackRequest).
+EXTRAS = ("secure", "metrics")
 _VARIABLES = ", ".join(f"{name} (optional)" if name in OPTIONAL else name for name in VARIABLES)
 
 
@@ -82,6 +84,12 @@ def parser() -> argparse.ArgumentParser:
         default="no",
         help="yes: TLS and a login for every server, with certificates made on the spot",
     )
+    up.add_argument(
+        "--metrics",
+        choices=("yes", "no"),
+        default="no",
+        help="yes: Connect shows Debezium's own metrics, and runs note them in samples.csv",
+    )
     commands.add_parser("down", help="stop everything and leave nothing behind")
     commands.add_parser("status", help="say what is up, and whether it answers real requests")
     logs = commands.add_parser("logs", help="show the servers' logs")
@@ -106,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 def up(options: argparse.Namespace) -> int:
     """Bring the stack up unless it is; shows progress and what is where."""
     _check_kind(options.kind)
-    _check_secure(options)
+    _check_extras(options)
     with exclusive(STATE):
         endpoints = locate(CHECKOUT, os.environ)
         # A run that asks for it says so afterwards; a stack that a user asks for stays.
@@ -139,12 +147,14 @@ def _check_kind(kind: str | None) -> None:
         )
 
 
-def _check_secure(options: argparse.Namespace) -> None:
-    """Raise StackConfigError where servers are to be secured that are not started here."""
-    if options.secure == "yes" and (options.kind not in (None, "process") or source(os.environ)):
-        raise StackConfigError(
-            "--secure yes is for the process stack alone; leave it out, or the other servers"
-        )
+def _check_extras(options: argparse.Namespace) -> None:
+    """Raise StackConfigError where servers are to have extras that are not started here."""
+    elsewhere = options.kind not in (None, "process") or source(os.environ)
+    for name in EXTRAS:
+        if elsewhere and getattr(options, name) == "yes":
+            raise StackConfigError(
+                f"--{name} yes is for the process stack alone; leave it out, or the other servers"
+            )
 
 
 def _check_running(endpoints: Endpoints, options: argparse.Namespace) -> None:
@@ -154,17 +164,20 @@ def _check_running(endpoints: Endpoints, options: argparse.Namespace) -> None:
         raise StackConfigError(
             f"a stack of kind {endpoints.kind} is up; run `python -m infra.stack down` first"
         )
-    if options.secure == "yes" and not endpoints.kafka_properties:
-        raise StackConfigError(
-            "a stack that is not secured is up; run `python -m infra.stack down` first"
-        )
+    has = {"secure": endpoints.kafka_properties, "metrics": endpoints.connect_metrics}
+    for name in EXTRAS:
+        if getattr(options, name) == "yes" and not has[name]:
+            raise StackConfigError(
+                f"a stack without --{name} yes is up; run `python -m infra.stack down` first"
+            )
 
 
 def _launch(options: argparse.Namespace) -> Endpoints:
     supervisor = subprocess.Popen(
         module_command(
             "infra.stack.supervise.supervisor",
-            *(str(CHECKOUT), options.ports, options.profile, options.secure),
+            *(str(CHECKOUT), options.ports, options.profile),
+            *(name for name in EXTRAS if getattr(options, name) == "yes"),
         ),
         cwd=CHECKOUT,
         env=for_python(os.environ),

@@ -69,6 +69,7 @@ url = "{places.schema_registry_url}"
 {_access(registry, changed.get("registry", ""))}
 [connect]
 url = "{places.connect_url}"
+metrics = "{places.connect_metrics}"
 {_access(connect, changed.get("connect", ""))}
 postgres_user = "{places.postgres_user_from_connect}"
 postgres_secret = "{places.postgres_secret_from_connect}"
@@ -101,7 +102,7 @@ def secured_stack(root: Path) -> Iterator[SecuredStack]:
             command, cwd=root, env=own, capture_output=True, text=True, check=False, timeout=180
         )
 
-    done = stack("up", "--secure", "yes", "--profile", "test")
+    done = stack("up", "--secure", "yes", "--metrics", "yes", "--profile", "test")
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         text = (root / ".stack" / "endpoints.json").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def test_a_run_passes_and_no_secret_is_seen_anywhere(
 
     (step,) = run.result()["steps"]
     assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 50
+    with next(results.glob("*/samples.csv")).open(encoding="utf-8", newline="") as samples:
+        queue = {row["debezium_queue_remaining"] for row in csv.DictReader(samples)}
+    assert {float(room) > 0 for room in queue if room} == {True}, "Debezium's own metrics"
     words, keys = secured.words(), secured.keys()
     assert len(words) == 6
     assert len(keys) >= 2, "those of the servers and of a client"

@@ -27,6 +27,8 @@ from infra.stack.error import StackConfigError
 
 #: Heap limits per server, in MB: enough for the loads of two cores, small enough for a laptop.
 HEAP_MB = {"kafka": 512, "schema-registry": 256, "connect": 768}
+#: The lock's set that is fetched on request alone.
+AGENT = "metrics"
 CONVERTER_SERVICE = "META-INF/services/org.apache.kafka.connect.storage.Converter"
 CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
 LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
@@ -50,6 +52,8 @@ class JavaFiles:
     connect: Sequence[Path]
     registry: Path
     startup: Path
+    #: The agent that shows a server's metrics; None where it was not asked for.
+    agent: Path | None = None
 
 
 def find_java(environ: Mapping[str, str]) -> Path:
@@ -71,9 +75,16 @@ def find_java(environ: Mapping[str, str]) -> Path:
     return Path(found)
 
 
-def java_files(environ: Mapping[str, str], progress: DownloadProgress) -> JavaFiles:
-    """Fetch what is missing and say where everything is."""
+def java_files(
+    environ: Mapping[str, str], progress: DownloadProgress, *, metrics: bool = False
+) -> JavaFiles:
+    """Fetch what is missing and say where everything is; with `metrics` the agent too that shows
+    a server's.
+    """
     sets = locked()
+    agent = sets.pop(AGENT)
+    if metrics:
+        sets[AGENT] = agent
     places = fetch(
         [artifact for entries in sets.values() for artifact in entries], environ, progress
     )
@@ -85,7 +96,14 @@ def java_files(environ: Mapping[str, str], progress: DownloadProgress) -> JavaFi
     java = find_java(environ)
     cache = cache_directory(environ)
     connect = [_services_jar(cache), *paths("connect", "debezium", "converter")]
-    return JavaFiles(java, paths("kafka"), connect, registry, _startup_caches(cache, java))
+    return JavaFiles(
+        java,
+        paths("kafka"),
+        connect,
+        registry,
+        _startup_caches(cache, java),
+        places[agent[0].name] if metrics else None,
+    )
 
 
 def _startup_caches(cache: Path, java: Path) -> Path:

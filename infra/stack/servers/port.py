@@ -38,6 +38,8 @@ class Ports:
     #: Of a secured stack: the servers behind their doors.
     registry_inner: int
     postgres_inner: int
+    #: Where Connect shows its metrics, if it does.
+    metrics: int
 
 
 def choose_ports(kind: str) -> Ports:

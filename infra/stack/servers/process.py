@@ -28,6 +28,8 @@ from infra.stack.supervise.identity import Identity
 
 REGISTRY_PATH = "/apis/ccompat/v7"
 #: A connector's own client settings could name a provider that reads any file (CVE-2024-31141).
+#: What is shown of Connect's JVM: Debezium's figures, by the names that its documentation gives.
+METRICS = 'includeObjectNames: ["debezium.*:*"]\nrules: [{pattern: ".*"}]\n'
 NO_OTHER_PROVIDER = "-Dorg.apache.kafka.automatic.config.providers=none"
 
 
@@ -44,13 +46,14 @@ class Blueprint:
 @dataclass(frozen=True, slots=True)
 class StackRequest:
     """What is asked of a process stack: where it may be, how quick it starts, whether it is
-    secured.
+    secured, and whether Connect shows its metrics.
     """
 
     run_directory: Path
     ports: Ports
     profile: Profile
     secure: bool = False
+    metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def blueprint(
     request: StackRequest, environ: Mapping[str, str], owner: Identity, progress: DownloadProgress
 ) -> Blueprint:
     """Work out every server's recipe; fetches what is missing from the cache."""
-    files = java.java_files(environ, progress)
+    files = java.java_files(environ, progress, metrics=request.metrics)
     binaries = postgres.find_binaries(environ)
     versions = {
         "postgres": postgres.version(binaries),
@@ -116,6 +119,7 @@ def _endpoints(site: Site, versions: Mapping[str, str], owner: Identity) -> Endp
         kafka_bootstrap=f"{HOST}:{ports.kafka}",
         schema_registry_url=f"{scheme}://{HOST}:{ports.registry}{REGISTRY_PATH}",
         connect_url=f"{scheme}://{HOST}:{ports.connect}",
+        connect_metrics=f"http://{HOST}:{ports.metrics}/metrics" if site.request.metrics else "",
         profile=site.request.profile,
         versions=versions,
         supervisor_pid=owner.pid,
@@ -289,7 +293,7 @@ def registry_recipe(site: Site, endpoints: Endpoints) -> Recipe:
 def connect_recipe(site: Site, endpoints: Endpoints) -> Recipe:
     """Kafka Connect; a connector's password is read from a file, and from no other one."""
     files, run, profile = site.files, site.run, site.request.profile
-    properties = run / "connect.properties"
+    properties, metrics = run / "connect.properties", run / "metrics.yml"
     base = endpoints.schema_registry_url.removesuffix(REGISTRY_PATH)
     listener = Listener(HOST, site.ports.connect, HOST)
 
@@ -299,8 +303,14 @@ def connect_recipe(site: Site, endpoints: Endpoints) -> Recipe:
             wanted |= site.secured.connect(base)
         wanted |= settings.file_provider(str(site.passwords.properties))
         write_private(properties, settings.render_properties(wanted))
+        if files.agent is not None:
+            metrics.write_text(METRICS, encoding="utf-8")
 
-    quick, training = java.startup(files, "connect", profile)
+    if files.agent is None:
+        quick, training = java.startup(files, "connect", profile)
+    else:
+        # What is known about a start without an agent is of no use with one.
+        quick, training = [f"-javaagent:{files.agent}={HOST}:{site.ports.metrics}:{metrics}"], None
     return Recipe(
         name="connect",
         command=[

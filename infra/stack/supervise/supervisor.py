@@ -62,8 +62,10 @@ class Supervisor:
         self._held: IO[bytes] | None = None
         self._control = ServerControl(self._servers, state.logs, self._write_down)
 
-    def bring_up(self, ports: str, profile: Profile, *, secure: bool = False) -> Endpoints:
-        """Start all servers and send a row the whole way; raises StackError."""
+    def bring_up(self, ports: str, profile: Profile, **extras: bool) -> Endpoints:
+        """Start all servers and send a row the whole way; `extras` are `secure` and `metrics`
+        (StackRequest). Raises StackError.
+        """
         started_s = time.monotonic()
         self._held = hold(self._state)
         look_at_limits()
@@ -74,7 +76,7 @@ class Supervisor:
         self._state.run.mkdir(mode=0o700)
         run, environ = self._plain_paths(os.environ)
         plan = blueprint(
-            StackRequest(run, choose_ports(ports), profile, secure),
+            StackRequest(run, choose_ports(ports), profile, **extras),
             environ,
             identify(os.getpid()),
             lambda text: say(progress=text),
@@ -238,7 +240,7 @@ def watch_over(state: StackState) -> None:
     os._exit(0)
 
 
-def supervise(checkout: Path, ports: str, profile: Profile, *, secure: bool = False) -> int:
+def supervise(checkout: Path, ports: str, profile: Profile, **extras: bool) -> int:
     """The supervisor's whole life; returns its exit code."""
     state = state_of(checkout)
     watch_over(state)
@@ -246,7 +248,7 @@ def supervise(checkout: Path, ports: str, profile: Profile, *, secure: bool = Fa
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.request_stop)
     try:
-        supervisor.bring_up(ports, profile, secure=secure)
+        supervisor.bring_up(ports, profile, **extras)
         _detach()
         return supervisor.hold()
     except Exception as error:  # noqa: BLE001 - the process that waits for the stack gets any cause
@@ -265,6 +267,6 @@ def _detach() -> None:
 
 
 if __name__ == "__main__":
-    checkout, ports, profile, secure = sys.argv[1:]
+    checkout, ports, profile, *extras = sys.argv[1:]
     kind: Profile = "test" if profile == "test" else "bench"
-    sys.exit(supervise(Path(checkout), ports, kind, secure=secure == "yes"))
+    sys.exit(supervise(Path(checkout), ports, kind, **dict.fromkeys(extras, True)))

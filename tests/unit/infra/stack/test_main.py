@@ -213,7 +213,8 @@ def test_a_supervisor_that_ends_without_a_word_is_told() -> None:
     ("words", "told"),
     [
         ("up --kind compose", "a stack of kind process is up; run `python -m infra.stack down`"),
-        ("up --secure yes", "a stack that is not secured is up; run `python -m infra.stack down`"),
+        ("up --secure yes", "a stack without --secure yes is up; run `python -m infra.stack down`"),
+        ("up --metrics yes", "a stack without --metrics yes is up; run `python -m infra.stack d"),
         ("up --kind process", ""),
         ("up", ""),
     ],

@@ -99,7 +99,8 @@ def test_a_mirror_takes_the_place_of_the_default_repository() -> None:
 
 def test_the_lock_names_files_by_coordinates_and_no_address() -> None:
     assert "://" not in LOCK.read_text(encoding="utf-8")
-    assert set(locked()) == {"kafka", "connect", "debezium", "converter", "registry"}
+    names = {"kafka", "connect", "debezium", "converter", "registry", "metrics"}
+    assert set(locked()) == names
 
 
 def test_without_the_extra_and_without_a_mirror_no_repository_is_known(

@@ -33,7 +33,7 @@ from infra.stack.servers.process import (
 from infra.stack.servers.settings import ServerSettings
 from infra.stack.supervise.state import StackState
 
-PORTS = Ports(5432, 9092, 9093, 8081, 9000, 8083, 9094, 8082, 5433)
+PORTS = Ports(5432, 9092, 9093, 8081, 9000, 8083, 9094, 8082, 5433, 9404)
 #: What may differ between the kinds of stack: addresses and directories, and nothing else.
 ADDRESSES = {
     "postgres": {"listen_addresses", "unix_socket_directories"},

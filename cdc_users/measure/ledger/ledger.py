@@ -178,9 +178,11 @@ class Ledger:
         found: dict[int, ProbeBatch] = {}
         for row in np.flatnonzero(stamp | bare).tolist():
             key = int(keys[row])
+            # Taken out first, so that a stamp that is put there again is the newest.
+            open_stamp = self._stamps.pop(key, None)
             if not deleted[row]:
                 self._stamps[key] = batch[np.array([row])]
-            elif (open_stamp := self._stamps.pop(key, None)) is not None and bare[row]:
+            elif open_stamp is not None and bare[row]:
                 found[row] = open_stamp
         while len(self._stamps) > _OPEN_STAMPS:
             del self._stamps[next(iter(self._stamps))]

@@ -45,3 +45,9 @@ def test_an_arrival_is_the_least_that_a_stage_may_be_worth() -> None:
     assert parse_stages("0.5/s:2s")[0].arrivals == 1
     with pytest.raises(PlanError, match="makes no arrival"):
         parse_stages("10/s:1s,0.5/s:1.9s")
+
+
+@pytest.mark.parametrize("text", ["-0->10/s:2s", "10->-0/s:2s", "10->-5/s:2s", "-0:2s"])
+def test_a_rate_below_nothing_is_refused_also_where_nothing_would_do(text: str) -> None:
+    with pytest.raises(PlanError, match="above 0"):
+        parse_stages(text)

@@ -152,7 +152,7 @@ class ProcessGauge:
             seen = self._seen.get(pid)
             if seen is None or not seen.process.is_running():
                 if seen is not None:
-                    self._end(seen)
+                    self._end(self._seen.pop(pid))
                 seen = self._seen[pid] = _Seen(psutil.Process(pid), name)
                 unique = True
             seen.name = name

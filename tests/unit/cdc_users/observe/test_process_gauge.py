@@ -126,6 +126,29 @@ def test_a_process_that_has_ended_keeps_its_part_of_what_its_group_took() -> Non
     assert after[HARNESS].cpu_s >= before[HARNESS].cpu_s
 
 
+def test_what_a_process_took_counts_once_however_its_end_is_noticed() -> None:
+    """GIVEN two processes of one group, of which one ends between two searches for processes."""
+    clock = Clock()
+    gauge = ProcessGauge(ProcessSettings(), clock)
+    with child() as stays:
+        with child() as ends:
+            gauge.watch({"platform": stays.pid})
+            gauge.watch({"platform": ends.pid})
+            before = gauge.read()
+            worked_s = sum(psutil.Process(ends.pid).cpu_times()[:2])
+        clock.now_s += INTERVAL_S
+        after = gauge.read()
+        clock.now_s += SEARCH_INTERVAL_S
+        later = gauge.read()
+
+    assert before is not None
+    assert after is not None
+    assert later is not None
+    assert [one["platform"].processes for one in (before, after, later)] == [2, 1, 1]
+    for one in (after, later):
+        assert abs(one["platform"].cpu_s - before["platform"].cpu_s) < worked_s / 2
+
+
 def test_a_process_that_was_never_there_is_not_in_what_is_found() -> None:
     gauge = ProcessGauge(ProcessSettings())
     gauge.watch({"platform-1": 2**22 - 1})

@@ -9,6 +9,7 @@ in any other form, the user gives the path to its probe.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ ConnectSchema = Mapping[str, Any]
 #: Where CloudEventsConverter writes the operation, and the time at the source.
 _CLOUD_OP, _CLOUD_TIME = "iodebeziumop", "iodebeziumtsms"
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
-
+_SCALE = re.compile(r"-?[0-9]{1,4}")
 
 #: The operations of events without a row, such as the truncation of a table.
 NO_ROW = "t"
@@ -134,10 +135,11 @@ def with_scales(change: ObservedChange, schema: ConnectSchema) -> ObservedChange
     """
     scales: dict[str, int] = {}
     for part in _records(schema):
-        for column in part.get("fields", ()):
-            if isinstance(column, dict) and column.get("name") == _DECIMAL:
-                scale = str((column.get("parameters") or {}).get("scale", ""))
-                if scale.lstrip("-").isdecimal():
+        for column in _fields(part):
+            parameters = column.get("parameters")
+            if column.get("name") == _DECIMAL and isinstance(parameters, dict):
+                scale = str(parameters.get("scale", ""))
+                if _SCALE.fullmatch(scale):
                     scales[str(column.get("field"))] = int(scale)
     return {**change, SCALES: scales} if scales else change
 
@@ -148,6 +150,13 @@ SCALES = "scales of decimals"
 
 def _records(schema: ConnectSchema) -> Sequence[ConnectSchema]:
     """The schema of a row: one side of an envelope, or the whole."""
-    fields = [field for field in schema.get("fields", ()) if isinstance(field, dict)]
-    sides = [field for field in fields if field.get("field") in ("after", "before")]
+    sides = [field for field in _fields(schema) if field.get("field") in ("after", "before")]
     return sides or [schema]
+
+
+def _fields(schema: ConnectSchema) -> Sequence[ConnectSchema]:
+    """The fields of a record's schema; none where it has another form than Connect's."""
+    fields = schema.get("fields")
+    return (
+        [field for field in fields if isinstance(field, dict)] if isinstance(fields, list) else []
+    )

@@ -142,3 +142,40 @@ def test_a_known_form_is_read_beside_a_path() -> None:
 def test_what_has_nothing_at_the_path_is_refused_by_the_path(document: Any) -> None:
     with pytest.raises(ChangeError, match=r"has nothing at record\.data\.note"):
         change_of(document, OWN)
+
+
+def balance_with(parameters: object) -> dict[str, object]:
+    name = "org.apache.kafka.connect.data.Decimal"
+    return {"field": "balance", "name": name, "parameters": parameters}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"fields": None},
+        {"fields": 5},
+        {"fields": "after"},
+        {"fields": [None, 1, "after"]},
+        {"fields": [{"field": "after", "fields": None}]},
+        {"fields": [balance_with([2])]},
+        {"fields": [balance_with(None)]},
+        {"fields": [balance_with({"scale": "--2"})]},
+        {"fields": [balance_with({"scale": "9" * 5000})]},
+        {"fields": [balance_with({"scale": "²"})]},
+    ],
+)
+def test_a_schema_of_another_form_than_connects_takes_nothing_from_its_change(told: Any) -> None:
+    change = change_of({"schema": told, "payload": envelope(row())}, PLACE)
+
+    assert change == envelope(row())
+
+
+def test_a_message_that_names_the_scales_itself_is_checked_like_any_other() -> None:
+    """GIVEN messages with a key that only our reading of a schema gives."""
+    for told in (3, None, [2], "x"):
+        change = change_of({**envelope(row()), "scales of decimals": told}, PLACE)
+        parser = ChangeParser(check_every=1)
+        checks = parser.parse(ReadChanges([change], [1], 0, np.zeros(1, dtype=np.int64), 9)).checks
+
+        assert checks is not None
+        assert checks.tolist() == [RowCheck.GOOD]

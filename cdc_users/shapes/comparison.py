@@ -25,13 +25,18 @@ class Configuration:
 
 
 def configurations(options: Options) -> list[Configuration]:
-    """Each capture with each number of partitions and instances, in the order of the options."""
+    """Each capture with each number of partitions and instances, in the order of the options.
+
+    A value that is named twice counts once: a search knows its steps by their pipeline.
+    """
     found = []
-    compared = (options.capture, options.partitions, options.instances)
-    for capture, partitions, instances in product(*compared):
-        words = [capture] if len(options.capture) > 1 else []
-        words += [f"{partitions}-partitions"] if len(options.partitions) > 1 else []
-        words += [f"{instances}-instances"] if len(options.instances) > 1 else []
+    captures = dict.fromkeys(options.capture)
+    partition_counts = dict.fromkeys(options.partitions)
+    instance_counts = dict.fromkeys(options.instances)
+    for capture, partitions, instances in product(captures, partition_counts, instance_counts):
+        words = [capture] if len(captures) > 1 else []
+        words += [f"{partitions}-partitions"] if len(partition_counts) > 1 else []
+        words += [f"{instances}-instances"] if len(instance_counts) > 1 else []
         one = replace(options, capture=(capture,), partitions=(partitions,), instances=(instances,))
         found.append(Configuration("-".join(words), one))
     return found

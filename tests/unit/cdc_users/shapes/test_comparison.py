@@ -89,6 +89,23 @@ def test_what_is_left_in_a_pipeline_ends_the_comparison() -> None:
     assert [reason.partition(":")[0] for reason in outcome.invalid] == ["debezium", "wal"]
 
 
+@pytest.mark.parametrize("given", [{"partitions": "4,4"}, {"partitions": "4", "instances": "1,1"}])
+def test_a_pipeline_that_is_named_twice_is_searched_once(given: dict[str, str]) -> None:
+    taken, outcome = driven(compared(**given))
+
+    assert [one.step for one in taken] == [one.step for one in driven(compared(partitions="4"))[0]]
+    assert outcome.comparison is None
+
+
+def test_of_pipelines_with_one_named_twice_each_is_searched_once() -> None:
+    _, outcome = driven(compared(partitions="1,2,1"), by_partitions)
+    found = outcome.comparison
+
+    assert found is not None
+    assert [one["of"] for one in found["searches"]] == ["1-partitions", "2-partitions"]
+    assert [one["search"]["probes"][0]["rate_per_s"] for one in found["searches"]] == [200, 200]
+
+
 def test_the_budget_is_each_searchs_own() -> None:
     assert compared(partitions="1,2,4", budget="10m").undecided_s == 1800
 

@@ -7,6 +7,7 @@ names, in any case.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Event, Thread
@@ -38,7 +39,7 @@ def read_metrics(text: str, topics: Iterable[str] = ()) -> DebeziumSample:
     found = list(_figures(text))
     own = [one for one in found if any(topic.startswith(f"{one[1]}.") for topic in topics)]
     values: Mapping[str, list[float]] = {
-        name: [value for end, _, value in own or found if end == name and value != _UNKNOWN]
+        name: [value for end, _, value in own or found if end == name and _is_known(value)]
         for name in _NAMES
     }
     if not found:
@@ -47,6 +48,13 @@ def read_metrics(text: str, topics: Iterable[str] = ()) -> DebeziumSample:
         behind_ms=max(values[BEHIND], default=None),
         queue_remaining=min(values[REMAINING], default=None),
     )
+
+
+def _is_known(value: float) -> bool:
+    """Whether an exporter knows a value; NaN, which exporters write for none, compares with
+    nothing.
+    """
+    return value != _UNKNOWN and math.isfinite(value)
 
 
 def _figures(text: str) -> Iterator[ConnectorFigure]:

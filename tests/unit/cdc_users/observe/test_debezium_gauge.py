@@ -48,6 +48,19 @@ def test_a_connector_without_an_event_yet_is_not_before_its_source() -> None:
     assert read_metrics(text) == DebeziumSample(behind_ms=None, queue_remaining=8000.0)
 
 
+@pytest.mark.parametrize("nothing", ["NaN", "+Inf", "-Inf", "-1"])
+def test_a_value_that_an_exporter_does_not_know_hides_no_other_one(nothing: str) -> None:
+    """GIVEN two connectors, of which one has a value, in either order."""
+    for unknown, known in (("shop", "b"), ("b", "shop")):
+        text = "".join(
+            f'x_{metric}{{context="streaming",server="{name}"}} {value}\n'
+            for metric in ("MilliSecondsBehindSource", "QueueRemainingCapacity")
+            for name, value in sorted({unknown: nothing, known: "42.0"}.items())
+        )
+        assert read_metrics(text) == DebeziumSample(behind_ms=42.0, queue_remaining=42.0)
+        assert read_metrics(text, [f"{unknown}.orders"]) == DebeziumSample()
+
+
 def test_metrics_of_something_else_are_told() -> None:
     assert read_metrics("jvm_threads_current 40.0\n").error == "there is nothing of Debezium's"
 

@@ -7,9 +7,11 @@ The option's rate is in arrivals (transactions), the capacity of a search
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cdc_users.measure.judgement.result import Verdict
 from cdc_users.measure.number import number, shown
 from cdc_users.measure.schedule.plan import parse_rate
 from cdc_users.options.conflict.rule import UNREADABLE, OptionValues
@@ -39,7 +41,9 @@ def measured_capacity(text: str) -> float:
     low = search.get("low_per_s")
     if not search:
         raise ValueError(f"{text} is no result of the scenario capacity; name one, or a rate")
-    if not isinstance(low, int | float) or low <= 0:
+    if isinstance(found, dict) and found.get("verdict") == Verdict.INVALID:
+        raise ValueError(f"{text} is INVALID, so its rate may not be used; name another, or a rate")
+    if not isinstance(low, int | float) or not 0 < low < math.inf:
         why = search.get("why") or "it names no rate that held"
         raise ValueError(f"{text} found no sustainable rate ({why}); name another, or a rate")
     return float(low)

@@ -32,6 +32,9 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 def test_a_capacity_is_a_rate_or_what_a_search_has_found(tmp_path: Path) -> None:
     assert measured_capacity("2000/s") == 2000
     assert measured_capacity(written(tmp_path, {"capacity": {"low_per_s": 1250}})) == 1250
+    for verdict in ("PASS", "FAIL"):
+        found = {"capacity": {"low_per_s": 1250}, "verdict": verdict}
+        assert measured_capacity(written(tmp_path, found)) == 1250
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,11 @@ def test_a_capacity_is_a_rate_or_what_a_search_has_found(tmp_path: Path) -> None
         ([], "no result of the scenario capacity"),
         ({"capacity": {"low_per_s": None, "why": "the pipeline broke"}}, "the pipeline broke"),
         ({"capacity": {"low_per_s": 0}}, "found no sustainable rate"),
+        ({"capacity": {"low_per_s": -1}}, "found no sustainable rate"),
+        ({"capacity": {"low_per_s": float("nan")}}, "found no sustainable rate"),
+        ({"capacity": {"low_per_s": float("inf")}}, "found no sustainable rate"),
+        ({"capacity": {"low_per_s": "1250"}}, "found no sustainable rate"),
+        ({"capacity": {"low_per_s": 9}, "verdict": "INVALID"}, "is INVALID, so its rate"),
     ],
 )
 def test_a_result_without_a_rate_is_refused(tmp_path: Path, content: object, told: str) -> None:

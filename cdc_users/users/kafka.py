@@ -47,15 +47,17 @@ class RecordSender:
 
     def __init__(self) -> None:
         self._producer: AvroProducer | None = None
-        self._target: TopicTarget | None = None
+        self._used: tuple[str, TopicTarget] | None = None
         #: Lanes push one at a time, so that between two flights every other greenlet gets its turn.
         self.turn = Semaphore()
         self._flying = Event()
         self._poller: Any = None
 
-    def use(self, target: TopicTarget, anchor: Anchor) -> AvroProducer:
-        """The producer for this target; a new one if the target has changed."""
-        if self._producer is None or self._target != target:
+    def use(self, run: str, target: TopicTarget, anchor: Anchor) -> AvroProducer:
+        """The producer for this target; a new one if the target has changed, or the run: its
+        writers have the numbers of the last run's, and its column is still to be added.
+        """
+        if self._producer is None or self._used != (run, target):
             if self._producer is not None:
                 # Its destructor joins threads. That cannot block: lanes have waited for all their
                 # records.
@@ -69,7 +71,7 @@ class RecordSender:
                 anchor,
                 SendOptions(headers=target.headers, linger_ms=target.linger_ms),
             )
-            self._target = target
+            self._used = run, target
         if self._poller is None or self._poller.dead:
             self._poller = gevent.spawn(self._poll)
         return self._producer
@@ -245,7 +247,7 @@ class KafkaUser(LaneUser):
         self._logbook = Logbook(share, self._writer, self.environment)
         share.ranges[number] = self._writer.ranges
         self._sender = carried(self.environment, RecordSender)
-        self._sender.use(_target(share), share.anchor)
+        self._sender.use(run, _target(share), share.anchor)
 
     @override
     def work_many(self, share: Share, intended_ns: NDArray[np.int64]) -> None:

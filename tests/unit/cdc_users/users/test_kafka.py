@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -171,3 +172,43 @@ def test_a_lane_that_is_to_go_waits_for_what_it_has_on_its_way_and_leaves_the_re
     assert (share.tally.started, share.tally.completed, share.tally.failed) == (500, 500, 0)
     assert all(set(ranges.runs) <= {"acked"} for ranges in share.ranges.values())
     group.kill()
+
+
+class EvolvingProducer(SlowProducer):
+    """Can have a column added to its topics."""
+
+    def __init__(self, _: str, channels: Sequence[Channel], *__: Any, **___: Any) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def evolve(self, _: str, column: str) -> None:
+        self.channels = [dataclasses.replace(channel, added=column) for channel in self.channels]
+
+    def flush(self, _: float) -> None:
+        pass
+
+
+def test_a_column_that_one_run_has_added_is_not_yet_there_in_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GIVEN two runs of one process that write to one topic of the user's own."""
+    monkeypatch.setattr(kafka, "AvroProducer", EvolvingProducer)
+    target, sender = share_of(1).assignment.target, RecordSender()
+    assert isinstance(target, TopicTarget)
+
+    first = sender.use("aaaaaaaa", target, ANCHOR)
+    sender.evolve("")
+    assert sender.use("aaaaaaaa", target, ANCHOR) is first
+    assert sender.evolved, "of the run's steps, the later ones have the column from the start"
+
+    assert sender.use("bbbbbbbb", target, ANCHOR) is not first
+    assert not sender.evolved
+
+
+def test_another_topic_has_a_producer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "AvroProducer", EvolvingProducer)
+    target, sender = share_of(1).assignment.target, RecordSender()
+    assert isinstance(target, TopicTarget)
+
+    first = sender.use("aaaaaaaa", target, ANCHOR)
+    assert sender.use("aaaaaaaa", replace(target, headers=True), ANCHOR) is not first

@@ -65,4 +65,7 @@ def _foreign() -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
-    return urlsplit(origin).netloc != request.host
+    try:
+        return urlsplit(origin).netloc != request.host
+    except ValueError:  # it is no URL, e.g. http://[, which no page of ours has
+        return True

@@ -221,7 +221,9 @@ def test_no_answer_is_for_another_origin(page: Page, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", ["/swarm", "/stop", "/stats/reset", "/user"])
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://localhost:1", "http://["]
+)
 def test_no_page_of_another_origin_changes_anything(page: Page, route: str, origin: str) -> None:
     reset: list[str] = []
     page.environment.stats.clear_all = lambda: reset.append("reset")  # type: ignore[method-assign]

@@ -116,7 +116,7 @@ class ObserverServer:
     async def _processes(self, request: web.Request) -> web.Response:
         try:
             asked = decode(await request.read(), WatchedProcesses, "the harness")
-        except WireError as error:
+        except (WireError, web.RequestPayloadError) as error:
             return _answer(Refusal(str(error)), 400)
         self._sampling.watch(asked.pids)
         return _answer(asked)

@@ -36,7 +36,12 @@ def is_starter(request: web.Request, token: str) -> bool:
     every user of the machine. Without a token nobody is the starter.
     """
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+    return bool(token) and hmac.compare_digest(octets(given), token.encode())
+
+
+def octets(header: str) -> bytes:
+    """A header as it was sent: bytes that are no UTF-8 are surrogates in its text."""
+    return header.encode("utf-8", "surrogateescape")
 
 
 def starter_only(token: str) -> Middleware:

@@ -26,6 +26,7 @@ from cdc_users.observe.settings import WebhookSettings
 from cdc_users.observe.tap import ObservedRecord, Tap, TapError
 from cdc_users.observe.taps.answer import ANSWERS, Handler, apply_and_answer
 from infra.client.access import WEBHOOK_PREFIX, access_mistakes, http_access, secret
+from infra.client.guard import octets
 
 HOST = "127.0.0.1"
 PATH = "/events"
@@ -67,7 +68,7 @@ class WebhookGuard:
     def lets_in(self, header: str) -> bool:
         """Whether an Authorization header has the token (RFC 6750)."""
         return not self.token or hmac.compare_digest(
-            header.encode(), f"Bearer {self.token}".encode()
+            octets(header), f"Bearer {self.token}".encode()
         )
 
     def context(self) -> ssl.SSLContext | None:

@@ -59,6 +59,24 @@ def test_what_cannot_be_compared_is_refused(body: bytes, headers: dict[str, str]
     assert asyncio.run(_status("POST", "/final", body, headers)) == 400
 
 
+@pytest.mark.parametrize("route", ["/places", "/processes"])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"", {}),
+        (b"[]", {}),
+        (b'{"pids": {"x": "1"}, "tap": 5, "events": 5}', {}),
+        (b'{"pids": {"x": 1.5}, "tap": "nobody", "events": []}', {}),
+        (b"no gzip", {"Content-Encoding": "gzip"}),
+        (b"no deflate", {"Content-Encoding": "deflate"}),
+    ],
+)
+def test_a_request_in_another_form_is_refused(
+    route: str, body: bytes, headers: dict[str, str]
+) -> None:
+    assert asyncio.run(_status("POST", route, body, headers)) == 400
+
+
 def test_what_can_be_compared_is() -> None:
     side = b'{"kind": "tap", "name": "sink"}'
     body = b'{"source": ' + side + b', "sink": ' + side + b"}"

@@ -69,6 +69,36 @@ def test_another_user_of_the_machine_has_nothing_read_for_him(
     assert asyncio.run(_statuses(headers, token)) == [401, 401]
 
 
+async def _raw(authorization: bytes) -> bytes:
+    """The first line of the answer to a request with these very bytes as its token."""
+    observer = ObserverServer({}, Sampling(Gauges(), new_anchor()), lambda _: Final(), TOKEN)
+    url = await observer.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    try:
+        head = b"GET /progress HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        writer.write(head + b"Authorization: " + authorization + b"\r\n\r\n")
+        return await reader.readline()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+        await observer.stop()
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (b"Bearer known", b"200"),
+        (b"Bearer known\xff", b"401"),
+        (b"\xff\xfe", b"401"),
+        (b"Bearer \xed\xa0\x80", b"401"),
+        (b"bearer known", b"401"),
+        (b"Bearer known, Bearer known", b"401"),
+    ],
+)
+def test_a_token_of_any_bytes_is_let_in_or_refused(authorization: bytes, status: bytes) -> None:
+    assert asyncio.run(_raw(authorization)).split()[1] == status
+
+
 @pytest.mark.parametrize(
     ("header", "host"),
     [

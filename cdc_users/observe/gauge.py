@@ -34,6 +34,8 @@ from infra.client.kafka import kafka_settings
 INTERVAL_S = 0.1
 #: An hour of samples; the answer says how many older ones were dropped.
 KEPT = 36_000
+#: How often partitions that were added to a topic are looked for.
+PARTITIONS_INTERVAL_S = 5.0
 #: Asking Kafka for offsets costs more than the other gauges, and lag is not needed so often.
 GROUP_INTERVAL_S = 0.5
 TIMEOUT_S = 5.0
@@ -114,7 +116,7 @@ class GroupGauge:
         self._consumer = Consumer(kafka_settings(settings.bootstrap, own))
         self._partitions: list[TopicPartition] = []
         self._last = GroupSample()
-        self._due_s = 0.0
+        self._due_s = self._partitions_due_s = 0.0
 
     def read(self) -> GroupSample:
         """The lag, read at most twice a second; None if a partition's lag is not known."""
@@ -127,7 +129,7 @@ class GroupGauge:
         return self._last
 
     def _look(self) -> GroupSample:
-        if not self._partitions:
+        if time.monotonic() >= self._partitions_due_s:
             known = [
                 self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
                 for topic in self._topics
@@ -140,9 +142,12 @@ class GroupGauge:
                 for topic in known
                 for number in topic.partitions
             ]
+            self._partitions_due_s = time.monotonic() + PARTITIONS_INTERVAL_S
         lags: dict[str, int] = {}
         began_s = time.monotonic()
         for place in self._consumer.committed(self._partitions, timeout=TIMEOUT_S):
+            if place.error is not None:  # its offset is not known, which is not "nothing yet"
+                return GroupSample(error=f"{place.topic}[{place.partition}]: {place.error.str()}")
             low, high = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
             # A group without commits has everything before it.
             lags[f"{place.topic}[{place.partition}]"] = high - (

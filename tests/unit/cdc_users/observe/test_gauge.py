@@ -102,8 +102,12 @@ class Broker:
     looks: int = 0
     error: KafkaException | None = None
     closed: bool = False
+    #: What it says of single partitions in place of their offsets.
+    refused: Mapping[int, KafkaError] = field(default_factory=dict)
+    topics_asked: int = 0
 
     def list_topics(self, topic: str, timeout: float) -> Any:  # noqa: ARG002 - the client's
+        self.topics_asked += 1
         known = SimpleNamespace(topic=topic, partitions=dict.fromkeys(self.high))
         return SimpleNamespace(topics={topic: known})
 
@@ -111,10 +115,11 @@ class Broker:
         self.looks += 1
         if self.error is not None:
             raise self.error
-        return [
-            TopicPartition("t", place.partition, self.committed_at.get(place.partition, -1001))
-            for place in places
-        ]
+        return [cast(TopicPartition, self._committed(place.partition)) for place in places]
+
+    def _committed(self, number: int) -> object:
+        offset, error = self.committed_at.get(number, -1001), self.refused.get(number)
+        return SimpleNamespace(topic="t", partition=number, offset=offset, error=error)
 
     def get_watermark_offsets(self, place: TopicPartition, **_: float) -> tuple[int, int]:
         return self.low, self.high[place.partition]
@@ -137,6 +142,55 @@ def test_a_groups_lag_is_what_lies_behind_its_offsets(monkeypatch: pytest.Monkey
     assert sample.partitions == {"t[0]": 0, "t[1]": 4, "t[2]": 7}
     assert sample.lag == 11
     assert sample.error is None
+
+
+def test_a_group_at_the_very_beginning_of_a_topic_has_all_of_it_before_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GIVEN a group that has committed offset 0, where retention has deleted nothing."""
+    sample = group_of(monkeypatch, Broker({0: 10, 1: 1}, {0: 0, 1: 1}, low=0)).read()
+
+    assert sample.partitions == {"t[0]": 10, "t[1]": 0}
+
+
+def test_an_offset_that_the_broker_does_not_tell_makes_the_lag_unknown_and_not_the_whole_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = {1: KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)}
+    broker = Broker({0: 10, 1: 1_000_000}, {0: 4}, refused=refused)
+    watched = group_of(monkeypatch, broker)
+    sample = watched.read()
+
+    assert (sample.lag, sample.partitions) == (None, {})
+    assert str(sample.error).startswith("t[1]: ")
+    broker.refused = {}
+    assert watched.read().lag == 6 + 999_997
+
+
+def test_partitions_that_are_added_to_a_topic_count_in_the_lag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = Broker({0: 10}, {0: 10})
+    watched = group_of(monkeypatch, broker)
+    assert [watched.read().lag for _ in range(3)] == [0, 0, 0]
+    assert broker.topics_asked == 1, "that costs a request, and so is not done at each look"
+
+    broker.high = {0: 10, 1: 53}
+    monkeypatch.setattr(gauge, "PARTITIONS_INTERVAL_S", 0.0)
+    watched._partitions_due_s = 0.0
+
+    assert watched.read().partitions == {"t[0]": 0, "t[1]": 50}
+
+
+def test_a_topic_that_is_away_for_a_while_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = Broker({}, {})
+    watched = group_of(monkeypatch, broker)
+
+    assert watched.read().error == "there is no topic t"
+    broker.high = {0: 5}
+    assert watched.read().lag == 2
 
 
 def test_a_group_is_not_asked_again_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

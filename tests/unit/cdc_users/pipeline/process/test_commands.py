@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from cdc_users.measure.clock import new_anchor
+from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import DebeziumSettings, PostgresSideSettings, TopicSettings
 from cdc_users.pipeline.prepared import Names
-from cdc_users.pipeline.process.commands import Wiring
+from cdc_users.pipeline.process.commands import CHECK_EVERY, Wiring
 from cdc_users.scenario import Pipeline
 from infra.stack.endpoints import Endpoints
 
@@ -59,3 +60,139 @@ def test_the_topic_is_watched_before_the_sink() -> None:
     taps = wiring(own).observer_settings(smoke=True).taps
     assert [tap.name for tap in taps] == ["topic", "sink"]
     assert isinstance(taps[0], TopicSettings)
+
+
+def arguments(command: list[str]) -> dict[str, str]:
+    """The arguments of a command, by name; each is there once."""
+    told = [part[2:].partition("=") for part in command if part.startswith("--")]
+    found = {name: value for name, _, value in told}
+    assert len(found) == len(told)
+    return found
+
+
+PLACE = TapPlace()
+
+
+def test_the_reference_platform_is_told_where_to_read_and_what_it_is() -> None:
+    pipeline = Pipeline(sink="counting", batch_size=7, max_buffered_messages=99)
+
+    command = wiring(pipeline).platform_command(held=True, tap=PLACE)
+
+    told = arguments(command)
+    assert "infra.platform" in command
+    assert (told["run"], told["held"], told["sink"]) == ("abcd1234", "yes", "counting")
+    assert (told["bootstrap"], told["topic"]) == ("127.0.0.1:9092", "cdc.cdc_abc.customers")
+    assert (told["batch-size"], told["max-buffered-messages"]) == ("7", "99")
+    assert "probe-column" not in told
+    assert "sink-delay-ms" not in told
+
+
+def test_a_slow_sink_is_told_its_delay_in_milliseconds() -> None:
+    pipeline = Pipeline(sink="slow", sink_delay_s=0.25)
+
+    told = arguments(wiring(pipeline).platform_command(held=False, tap=PLACE))
+
+    assert (told["held"], told["sink-delay-ms"]) == ("no", "250")
+
+
+def test_a_platform_of_the_users_own_is_started_as_a_shell_reads_it() -> None:
+    pipeline = Pipeline(platform="env A='b c' \"/opt/größe\" --mode=x")
+
+    command = wiring(pipeline).platform_command(held=False, tap=PLACE)
+
+    assert command[:4] == ["env", "A=b c", "/opt/größe", "--mode=x"]
+    assert arguments(command[4:])["bootstrap"] == "127.0.0.1:9092"
+
+
+def test_kafka_is_reached_through_its_relay_where_there_is_one() -> None:
+    made = wiring(Pipeline())
+    relayed = replace(made, names=replace(made.names, kafka_relayed="127.0.0.2:9092"))
+
+    told = arguments(relayed.platform_command(held=False, tap=PLACE))
+
+    assert told["bootstrap"] == "127.0.0.2:9092"
+    taps = relayed.observer_settings(smoke=True).taps
+    assert isinstance(taps[0], TopicSettings)
+    assert taps[0].bootstrap == "127.0.0.1:9092"
+
+
+def test_the_direct_reader_is_told_of_the_log_and_of_no_topic_to_read() -> None:
+    made = wiring(Pipeline(capture="wal", transport="kafka", partitions=3))
+    made = replace(made, names=replace(made.names, slot="slot_1", publication="pub_1"))
+
+    command = made.platform_command(held=False, tap=PLACE)
+
+    told = arguments(command)
+    assert "infra.platform.wal" in command
+    assert made.direct
+    assert (told["slot"], told["publication"], told["partitions"]) == ("slot_1", "pub_1", "3")
+    assert told["dsn"] == "host=127.0.0.1 dbname=shop"
+    assert not {"group", "topic", "sink"} & set(told)
+
+
+def test_a_run_of_smoke_size_checks_every_row() -> None:
+    made = wiring(Pipeline())
+
+    for smoke, every in ((True, 1), (False, CHECK_EVERY)):
+        taps = made.observer_settings(smoke=smoke).taps
+        assert {tap.check_every for tap in taps} == {every}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "group"),
+    [
+        (Pipeline(), "run-group"),
+        (Pipeline(platform="none", group="theirs", sink_tap="webhook:1"), "theirs"),
+        (Pipeline(platform="none", sink_tap="webhook:1"), None),
+        (Pipeline(platform="./own", group="theirs"), "run-group"),
+        (Pipeline(capture="wal", transport="kafka"), None),
+    ],
+)
+def test_a_groups_lag_is_that_of_who_reads(pipeline: Pipeline, group: str | None) -> None:
+    made = wiring(pipeline)
+    stream = {"endpoint": "127.0.0.1:9092", "name": "stream"}
+    made = replace(made, names=replace(made.names, group="run-group", stream=stream))
+
+    found = made.observer_settings(smoke=True).gauges.group
+
+    assert (None if found is None else found.group) == group
+
+
+@pytest.mark.parametrize("slot", ["", "slot_1"])
+def test_a_slot_is_watched_where_one_is_known(slot: str) -> None:
+    made = wiring(Pipeline())
+    made = replace(made, names=replace(made.names, slot=slot))
+
+    found = made.observer_settings(smoke=True).gauges.slot
+
+    assert (None if found is None else found.slot) == (slot or None)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "foreign", "outlet"),
+    [
+        (Pipeline(), False, "kafka"),
+        (Pipeline(sink_tap="webhook:8080"), True, "webhook:8080"),
+    ],
+)
+def test_where_events_come_out_is_told_in_a_word(
+    pipeline: Pipeline, foreign: bool, outlet: str
+) -> None:
+    made = wiring(pipeline)
+
+    assert made.foreign is foreign
+    assert made.outlet.lower() == outlet
+
+
+def test_a_process_of_the_run_has_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    made = wiring(Pipeline())
+
+    found = made.environment
+
+    assert {**made.anchor.environment()}.items() <= found.items()
+    assert "AWS_SECRET_ACCESS_KEY" not in found
+
+
+def test_a_sink_without_contents_is_compared_with_nothing() -> None:
+    assert wiring(Pipeline(sink="counting")).finals() == []

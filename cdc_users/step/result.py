@@ -248,7 +248,9 @@ def latencies(
         if name in OPTIONAL_SERIES and not histogram.count:
             continue
         events = step.rows_per_arrival if name in EVENT_SERIES else 1
-        censored = Censored(dropped.count * events * (name in FROM_INTENDED), dropped.min_us)
+        # A part of the way that nobody records has nothing that a dropped arrival could change.
+        reached = name in FROM_INTENDED and (histogram.count > 0 or name not in series.PARTS)
+        censored = Censored(dropped.count * events * reached, dropped.min_us)
         found[name] = histogram.summary_ms(censored)
     for name, ahead_us in (("commit", 1), ("capture", -1)):
         if name in found and not source_clock.same:

@@ -80,7 +80,13 @@ EARLIEST = LatencySeries(
 )
 WAY = (
     WayPart(
-        LatencySeries("commit", "from the intended start to the commit at the source", "sink"),
+        LatencySeries(
+            "commit",
+            "from the intended start to the commit at the source",
+            "sink",
+            of_events=True,
+            from_intended=True,
+        ),
         box="source",
         awaited="source",
         spoken="the write at the source",

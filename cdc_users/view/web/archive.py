@@ -69,16 +69,21 @@ class Archive:
         return self._read.get(name)
 
 
+#: What files raise whose text is cut off, or has another form than this version writes.
+_UNREADABLE = (ResultError, OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
 def _summary(place: Path) -> ArchivedRun | None:
+    """One run of the list; None where its files cannot be read, which must not hide the others."""
     try:
         result = read(place)
-    except ResultError:
+        return {
+            "directory": place.name,
+            "scenario": result.scenario,
+            "run": result.run,
+            "verdict": result.verdict.value,
+            "answer": answer(result),
+            "began": dict(facts_of_run(place)).get("date", ""),
+        }
+    except _UNREADABLE:
         return None
-    return {
-        "directory": place.name,
-        "scenario": result.scenario,
-        "run": result.run,
-        "verdict": result.verdict.value,
-        "answer": answer(result),
-        "began": dict(facts_of_run(place)).get("date", ""),
-    }

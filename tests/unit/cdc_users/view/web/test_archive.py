@@ -49,6 +49,36 @@ def test_what_cannot_be_read_or_is_no_run_is_left_out(tmp_path: Path) -> None:
     assert Archive(tmp_path / "nowhere").runs() == []
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("environment.json", "{"),
+        ("environment.json", ""),
+        ("environment.json", "[]"),
+        ("environment.json", '{"took_s": "long"}'),
+        ("environment.json", '{"load_average": [1, 2, 3]}'),
+        ("result.json", json.dumps({**result().to_json(), "capacity": {}})),
+        ("result.json", json.dumps({**result().to_json(), "capacities": "several"})),
+        ("result.json", json.dumps({**result().to_json(), "scaling": 5})),
+        ("result.json", "[" * 500 + "]" * 500),
+    ],
+)
+def test_a_run_whose_files_are_broken_hides_no_other_one(
+    tmp_path: Path, file: str, text: str
+) -> None:
+    broken = run_in(tmp_path, "20261125T000000Z-broken-bbbbbbbb", result(scenario="broken"))
+    (broken / file).write_text(text, encoding="utf-8")
+    run_in(tmp_path, NAME, result())
+
+    assert [run["scenario"] for run in Archive(tmp_path).runs()] == [result().scenario]
+
+
+def test_a_file_of_a_run_that_is_no_text_leaves_its_run_out(tmp_path: Path) -> None:
+    (run_in(tmp_path, NAME, result()) / "environment.json").write_bytes(b"\xff\xfe")
+
+    assert Archive(tmp_path).runs() == []
+
+
 def test_the_list_has_an_end(tmp_path: Path) -> None:
     for number in range(MOST_RUNS + 3):
         run_in(tmp_path, f"20261124T0000{number:02}Z-throughput-aaaaaaaa", result())

@@ -142,8 +142,11 @@ def topic(text: str) -> str:
 
 
 def topics(text: str) -> str:
-    """Several topics by comma."""
-    return ",".join(topic(part.strip()) for part in text.split(","))
+    """Several topics by comma, each once."""
+    names = [topic(part.strip()) for part in text.split(",")]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{text!r} names a topic twice; name each once")
+    return ",".join(names)
 
 
 def platform(text: str) -> str:

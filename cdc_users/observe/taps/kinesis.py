@@ -91,7 +91,7 @@ class KinesisTap(Tap):
 
     @override
     def gauges(self) -> dict[str, object]:
-        return {"read": {str(number): count for number, count in self._read.items()}}
+        return {"read": {str(number): count for number, count in self._read.copy().items()}}
 
 
 KINESIS_TAP = TapDeclaration(

@@ -105,7 +105,7 @@ class PubSubTap(Tap):
     @override
     def gauges(self) -> dict[str, object]:
         return {
-            "read": {str(number): count for number, count in self._read.items()},
+            "read": {str(number): count for number, count in self._read.copy().items()},
             "redelivered": self._redelivered,
         }
 

@@ -179,7 +179,8 @@ class TopicReading:
 
     def read(self) -> Mapping[str, int]:
         """The offset to be read next, of each partition that has had messages."""
-        return {str(number): offset for number, offset in self._read.items()}
+        # A copy: the reading thread adds a partition at its first message.
+        return {str(number): offset for number, offset in self._read.copy().items()}
 
 
 class TopicTap(Tap):

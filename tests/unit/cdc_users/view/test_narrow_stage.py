@@ -115,3 +115,117 @@ def test_a_warm_up_does_not_stand_for_the_run() -> None:
 def test_a_run_without_a_step_has_nothing_to_look_back_at() -> None:
     assert under_load(MadeRun(result=result(steps=[]))) == []
     assert narrow_stage.narrowest(MadeRun(result=result(steps=[]))).stage is None
+
+
+@pytest.mark.parametrize(
+    ("backlogs", "growing"),
+    [
+        ((0, 15, 20), False),
+        ((0, 15, 21), True),
+        ((100, 110, 120), False),
+        ((100, 115, 121), True),
+        ((0, 30, 29), False),
+        ((0,), False),
+        ((), False),
+    ],
+)
+def test_a_backlog_grows_by_more_than_a_trifle_of_what_is_sent_and_to_its_highest(
+    backlogs: tuple[int, ...], growing: bool
+) -> None:
+    """GIVEN 200 events a second, of two seconds."""
+    rows = [
+        moment(second, sent=200 * second, backlog=backlog)
+        for second, backlog in enumerate(backlogs, 1)
+    ]
+
+    assert narrow_stage.grows(rows) is growing
+
+
+def test_one_event_more_is_no_growth_where_next_to_nothing_is_sent() -> None:
+    slow_load = {"sent": 10}
+
+    assert not narrow_stage.grows([moment(1, **slow_load), moment(2, **slow_load, backlog=1)])
+    assert narrow_stage.grows([moment(1, **slow_load), moment(2, **slow_load, backlog=2)])
+
+
+def test_two_seconds_suffice_to_see_growth() -> None:
+    assert narrow_stage.grows([moment(1), moment(2, backlog=50)])
+
+
+def test_recent_are_the_last_seconds_of_the_step_at_hand() -> None:
+    rows = [moment(second) for second in range(1, 9)]
+    other = [moment(second, step="step-2") for second in (9, 10)]
+
+    assert [row.elapsed_s for row in narrow_stage.recent(rows)] == [4, 5, 6, 7, 8]
+    assert [row.elapsed_s for row in narrow_stage.recent([*rows, *other])] == [9, 10]
+    assert narrow_stage.recent([]) == []
+
+
+def test_a_second_counts_by_what_arrived_in_it() -> None:
+    quiet = moment(1, delivered_per_s=10.0, **slow(commit=1.0, capture=110.0))
+    busy = moment(2, delivered_per_s=90.0, **slow(commit=1.0, capture=10.0))
+    silent = moment(3, delivered_per_s=None, mean_ms=None, capture_ms=9_999.0)
+
+    found = narrow_stage.means_ms([quiet, busy, silent])
+
+    assert found["capture"] == pytest.approx(20.0)
+    assert found["commit"] == pytest.approx(1.0)
+
+
+def test_a_part_that_a_second_does_not_know_took_no_time_in_it() -> None:
+    found = narrow_stage.means_ms([moment(1, fetch_ms=None), moment(2, fetch_ms=4.0)])
+
+    assert found["fetch"] == pytest.approx(2.0)
+
+
+def test_the_first_second_weighs_like_one_event_because_its_rate_is_not_known() -> None:
+    first = moment(1, delivered_per_s=None, **slow(capture=100.0))
+    second = moment(2, delivered_per_s=1.0, **slow(capture=50.0))
+
+    assert narrow_stage.means_ms([first, second])["capture"] == pytest.approx(75.0)
+
+
+def test_the_load_lasts_until_all_is_sent() -> None:
+    """GIVEN two seconds under load, and a drain that begins with the last event sent."""
+    rows = [
+        moment(1, sent=50),
+        moment(2, sent=100, mean_ms=None),
+        moment(3, sent=150),
+        moment(4, sent=200),
+        moment(5, sent=200),
+    ]
+    run = MadeRun(moments=rows, result=result())
+
+    assert [row.elapsed_s for row in under_load(run)] == [1, 3]
+
+
+def test_a_step_that_was_sent_at_once_is_looked_at_as_a_whole() -> None:
+    run = MadeRun(moments=[moment(1, sent=200), moment(2, sent=200)], result=result())
+
+    assert [row.elapsed_s for row in under_load(run)] == [1, 2]
+
+
+@pytest.mark.parametrize(("total_ms", "stage"), [(99.9, None), (100.0, "capture")])
+def test_a_mean_of_a_tenth_of_a_second_is_where_a_bottleneck_begins(
+    total_ms: float, stage: str | None
+) -> None:
+    parts = dict.fromkeys(("commit", "fetch", "queue", "sink_write"), 0.0)
+
+    assert narrow_stage.bottleneck(seconds(**slow(capture=total_ms, **parts))).stage == stage
+
+
+def test_one_paused_partition_is_said_in_the_singular() -> None:
+    parts = {"commit": 1.0, "capture": 1.0, "fetch": 500.0, "queue": 1.0, "sink_write": 1.0}
+
+    assert (
+        "1 partition is paused"
+        in narrow_stage.bottleneck(seconds(paused_partitions=1, **slow(**parts))).words
+    )
+
+
+def test_no_time_at_all_is_no_division_by_nothing() -> None:
+    parts = ("commit", "capture", "fetch", "queue", "sink_write")
+    found = narrow_stage.bottleneck(seconds(**slow(**dict.fromkeys(parts, 0.0))))
+
+    assert found.stage is None
+    assert "0.0 of 0.0 ms end to end (0%)" in found.words

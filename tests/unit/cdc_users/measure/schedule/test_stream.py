@@ -118,3 +118,63 @@ def test_no_arrival_is_lost_and_none_is_started_twice_when_processes_come_and_go
         taken += all_of(stream)
 
     assert sorted(taken) == sorted(schedule.offsets_ns())
+
+
+def test_what_was_taken_of_a_part_that_was_cut_too_early_takes_nothing_from_the_next() -> None:
+    """GIVEN a worker that has taken six seconds when it hears of a change at the fourth THEN it
+    begins what it owns from there on at its beginning.
+    """
+    schedule = Schedule.constant(10, 10)
+    before = first_parts(schedule, ["a"])
+    stream = ArrivalStream(schedule, before["a"])
+    stream.take(60)
+    after = next_parts(schedule, before, ["a", "b"], 4_000_000_000)
+
+    changed = stream.changed(schedule, after["a"])
+
+    assert changed.peek_ns() == 4_000_000_000
+    assert (changed.taken, changed.count) == (40, 40 + 30)
+    assert len(all_of(changed)) == 30
+
+
+def test_what_was_not_taken_yet_of_a_part_that_stays_is_still_ones_own() -> None:
+    schedule = Schedule.constant(10, 10)
+    before = first_parts(schedule, ["a"])
+    stream = ArrivalStream(schedule, before["a"])
+    stream.take(35)
+
+    changed = stream.changed(schedule, next_parts(schedule, before, ["a", "b"], 4_000_000_000)["a"])
+
+    assert changed.peek_ns() == 3_500_000_000
+    assert all_of(changed)[:6] == [3_500_000_000 + 100_000_000 * number for number in range(5)] + [
+        4_000_000_000
+    ]
+
+
+def test_an_arrival_is_due_at_its_very_offset_and_not_before() -> None:
+    schedule = Schedule.constant(10, 1)
+    stream = ArrivalStream(schedule, (SchedulePart(0, 10, 0, 1),))
+
+    assert stream.due_ns(-1, 9).tolist() == []
+    assert stream.due_ns(199_999_999, 9).tolist() == [0, 100_000_000]
+    assert stream.due_ns(200_000_000, 9).tolist() == [0, 100_000_000, 200_000_000]
+    assert stream.due_ns(200_000_000, 2).tolist() == [0, 100_000_000]
+    assert stream.due_ns(200_000_000, 0).tolist() == []
+
+
+def test_looking_at_what_is_due_takes_nothing() -> None:
+    schedule = Schedule.constant(10, 1)
+    stream = ArrivalStream(schedule, (SchedulePart(0, 10, 0, 1),))
+    stream.due_ns(10**9, 5)
+
+    assert (stream.taken, stream.peek_ns()) == (0, 0)
+    stream.take(3)
+    assert stream.due_ns(100_000_000, 5).tolist() == [], "what was due by then is taken"
+    assert (stream.taken, stream.peek_ns()) == (3, 300_000_000)
+
+
+def test_a_process_without_parts_has_nothing_to_start() -> None:
+    for parts in ((), (SchedulePart(4, 4, 0, 1),), (SchedulePart(0, 2, 5, 9),)):
+        stream = ArrivalStream(Schedule.constant(10, 1), parts)
+        assert (stream.count, stream.peek_ns()) == (0, None)
+        assert stream.due_ns(10**12, 9).tolist() == []

@@ -52,7 +52,8 @@ class Codec:
     `a` and `p` (where the value starts and ends). `text` and `binary` are functions of a value's
     bytes, for cases without an expression. `null` is the expression for NULL; `unchanged` is the
     value for one that was not sent. In a tuple of the key alone every other column is NULL although
-    the source did not say so; `absent` is the expression for these columns, if it differs.
+    the source did not say so; `absent` is the expression for these columns, if it differs. With
+    `from_old` a value that was not sent is the old row's, where that was sent whole.
     """
 
     ascii: str
@@ -63,6 +64,7 @@ class Codec:
     null: str = "None"
     unchanged: Any = UNCHANGED
     absent: str = ""
+    from_old: bool = False
 
 
 class Form(Protocol):
@@ -203,8 +205,10 @@ def _source(
                 expression = codec.ascii if ascii_only else codec.utf8
                 null_first = nulls[number * len(codecs) + position]
                 null = codec.absent or codec.null if kind == "K" else codec.null
+                old = f", o{position}" if codec.from_old and kinds[:number] == "O" else ""
+                rare_call = f"rare(b, p, codec{position}{old})"
                 lines += _column(
-                    f"{kind.lower()}{position}", position, expression, null, null_first
+                    f"{kind.lower()}{position}", rare_call, expression, null, null_first
                 )
         lines.append("   pass")
     lines += [
@@ -220,12 +224,12 @@ def _source(
 
 
 def _column(
-    variable: str, position: int, expression: str, null: str, null_first: bool
+    variable: str, rare_call: str, expression: str, null: str, null_first: bool
 ) -> list[str]:
     # 110 is `n`. The example's more frequent form is tried first, because a failing comparison
     # costs as much as a successful one.
     nothing = ["b[p] == 110:", f"    {variable} = {null}", "    p += 1"]
-    rest = ["   else:", f"    {variable}, p = rare(b, p, codec{position})"]
+    rest = ["   else:", f"    {variable}, p = {rare_call}"]
     text = ["    a = q + 1", "    p = a + b[q]", f"    {variable} = {expression}"]
     if null_first:
         return [
@@ -245,15 +249,15 @@ def _column(
     ]
 
 
-def rare(b: bytes, p: int, codec: Codec) -> tuple[Any, int]:
+def rare(b: bytes, p: int, codec: Codec, old: Any = UNCHANGED) -> tuple[Any, int]:
     """A value that is long, binary or unchanged, and the position behind it; raises DecodeError for
-    any other kind.
+    any other kind. An unchanged one is the old row's, where that is given.
     """
     # Not inlined on purpose: few values come here, and the compiled code stays short enough for the
     # interpreter's caches.
     kind, first, last = locate(b, p)
     if kind == "u":
-        return codec.unchanged, last
+        return codec.unchanged if old is UNCHANGED else old, last
     try:
         return (codec.text if kind == "t" else codec.binary)(b[first:last]), last
     except (ValueError, ArithmeticError) as error:

@@ -147,7 +147,7 @@ class AvroForm:
         keys = {field["name"] for field in self._of(relation).schemas.key["fields"]}
         for field in row_schema(self._of(relation).schemas.value)["fields"]:
             if field["name"] == name:
-                codec = codec_of(field["type"], position)
+                codec = replace(codec_of(field["type"], position), from_old=True)
                 return codec if name in keys else replace(codec, absent="NONE")
         raise ValueError(f"the schema of {relation.schema}.{relation.table} has no field {name!r}")
 

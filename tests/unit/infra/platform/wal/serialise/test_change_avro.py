@@ -318,3 +318,19 @@ def test_an_array_that_was_not_sent_is_debeziums_placeholder_or_refused(
         return
     with pytest.raises(DecodeError, match="REPLICA IDENTITY FULL"):
         read_back(type_oid, UNCHANGED)
+
+
+def test_a_value_that_was_not_sent_is_the_old_rows_where_that_is_whole() -> None:
+    changed: list[Value] = [*ROW[:2], "new", "c", None, UNCHANGED, ROW[6], UNCHANGED, "p"]
+    old: list[Value] = [*ROW[:7], "x" * 3000, "p"]
+    moved: list[Value] = ["2", *changed[1:]]
+
+    written = serialise([RELATION, wire.update(7, changed, old), wire.update(7, moved, old)])
+
+    rows = RowReader(SCHEMAS.value).read(written)
+    assert rows.operation.tobytes() == b"udc"
+    assert rows.values("after", "notes") == ["x" * 3000, None, "x" * 3000]
+    assert rows.values("after", "balance") == [Decimal("1.50"), None, Decimal("1.50")]
+    assert rows.values("after", "last_name") == ["new", None, "new"]
+    (alone,) = serialise([RELATION, wire.update(7, [*changed[:5], "1.50", *changed[6:]])])
+    assert RowReader(SCHEMAS.value).read([alone]).values("after", "notes") == [UNAVAILABLE]

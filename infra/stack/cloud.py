@@ -25,7 +25,7 @@ POLL_S = 0.05
 
 def project(environ: Mapping[str, str]) -> str:
     """The Pub/Sub project: the one that the environment names, else the emulator's."""
-    return environ.get(PROJECT_VARIABLE, EMULATED_PROJECT)
+    return environ.get(PROJECT_VARIABLE) or EMULATED_PROJECT
 
 
 def kinesis_client(endpoint: str) -> Any:

@@ -53,8 +53,9 @@ def _variable_decimal(text: str) -> bytes:
     if isinstance(exponent, str):
         reason = f"numeric {text} has no form in Debezium's decimals"
         raise ValueError(reason)  # noqa: TRY004 - a value that cannot be carried
-    # From the digits, not by arithmetic, because Decimal's context would round to 28 digits.
-    unscaled = int("".join(map(str, digits))) * (-1 if sign else 1)
+    # From the digits, not by arithmetic, because Decimal's context would round to 28 digits; not
+    # as text either, because Python reads no integer of more than 4,300 digits.
+    unscaled = int(Decimal((sign, digits, 0)))
     return encode_long(-exponent) + encode_unscaled(unscaled)
 
 

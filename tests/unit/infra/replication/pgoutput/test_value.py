@@ -85,6 +85,46 @@ def test_numerics_keep_value_and_scale(value: Decimal) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("groups", "weight", "scale", "shown"),
+    [
+        ([1], 1250, 0, "1" + "0" * 5000),
+        ([12, 3456], 32_767, 0, "123456" + "0" * (4 * 32_766)),
+        ([9999] * 2000, 999, 4000, "9999" * 1000 + "." + "9999" * 1000),
+        ([1], -1250, 5000, "0." + "0" * 4999 + "1"),
+    ],
+    ids=["wide", "widest", "both", "small"],
+)
+def test_numerics_of_thousands_of_digits(
+    groups: list[int], weight: int, scale: int, shown: str
+) -> None:
+    """PostgreSQL has 131,072 digits before the point; Python prints no integer of 4,300."""
+    sent = struct.pack(f">HhHH{len(groups)}H", len(groups), weight, 0x4000, scale, *groups)
+
+    assert binary(1700, sent).as_tuple() == text(1700, f"-{shown}").as_tuple()
+
+
+@pytest.mark.parametrize(
+    ("groups", "weight", "scale", "shown"),
+    [
+        ([], 0, 3, "0.000"),
+        ([1], 0, 0, "1"),
+        ([1], 1, 2, "10000.00"),
+        ([1000], -1, 1, "0.1"),
+        ([1], -1, 4, "0.0001"),
+        ([1], -2, 8, "0.00000001"),
+        ([1], -2, 3, "0.000"),
+        ([1, 5000], 0, 1, "1.5"),
+    ],
+)
+def test_a_numerics_weight_says_where_its_point_is(
+    groups: list[int], weight: int, scale: int, shown: str
+) -> None:
+    sent = struct.pack(f">HhHH{len(groups)}H", len(groups), weight, 0, scale, *groups)
+
+    assert binary(1700, sent).as_tuple() == Decimal(shown).as_tuple()
+
+
 def test_numerics_that_are_no_numbers() -> None:
     for shown, sign in (("NaN", 0xC000), ("Infinity", 0xD000), ("-Infinity", 0xF000)):
         sent = binary(1700, struct.pack(">HhHH", 0, 0, sign, 0))

@@ -280,6 +280,14 @@ def test_the_platform_reads_what_the_source_wrote(type_oid: int, text: str, valu
     assert read_back(type_oid, text, None) == [value, None]
 
 
+@pytest.mark.parametrize("digits", [4300, 4301, 131_072])
+def test_a_numeric_of_thousands_of_digits_is_written_with_all_of_them(digits: int) -> None:
+    """Python reads no integer of more than 4,300 out of a text."""
+    number = "-" + "7" * digits + ".25"
+
+    assert read_back(1700, number) == [Decimal(number)]
+
+
 @pytest.mark.parametrize(
     ("text", "iso"),
     [

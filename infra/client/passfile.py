@@ -24,7 +24,9 @@ def password(place: Mapping[str, str], environ: Mapping[str, str]) -> str:
     named = place.get("passfile") or environ.get("PGPASSFILE")
     path = Path(named) if named else Path(environ.get("HOME", "/"), ".pgpass")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Lines as libpq's: a password may hold every other character that Python ends a line at,
+        # and a line of another server bytes that are no UTF-8.
+        lines = path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
     except OSError:
         return ""
     host = place.get("host", "").split(",")[0]
@@ -32,7 +34,7 @@ def password(place: Mapping[str, str], environ: Mapping[str, str]) -> str:
     user = place.get("user") or environ.get("PGUSER", "")
     wanted = (host, port, place.get("dbname") or environ.get("PGDATABASE") or user, user)
     for line in lines:
-        found = _LINE.fullmatch(line)
+        found = _LINE.fullmatch(line.removesuffix("\r"))
         if found and not line.startswith("#") and _fits(found.groups()[:4], wanted):
             return _plain(found[5])
     return ""

@@ -46,3 +46,48 @@ def test_what_a_line_leaves_to_the_environment_is_taken_from_there(tmp_path: Pat
     environ = {"PGPASSFILE": str(file), "PGPORT": "6000", "PGUSER": "bench"}
 
     assert password({"host": "db.example"}, environ) == "right"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"*:*:*:*:right\n", "right"),
+        (b"*:*:*:*:right\r\n", "right"),
+        (b"*:*:*:*:right", "right"),
+        ("*:*:*:*:se\u2028cr\x0cet\x85\x1c\n".encode(), "se\u2028cr\x0cet\x85\x1c"),
+        (b"other:*:*:*:\xff\xfe\n*:*:*:*:right\n", "right"),
+        ("*:*:*:*:p\u00e4ss\n".encode(), "p\u00e4ss"),
+        (b"*:*:*:*:two words \n", "two words "),
+        (b"*:*:*:*:\n", ""),
+        (b"\n\n*:*:*:*:right\n", "right"),
+        (b"#*:*:*:*:remark\n*:*:*:*:right\n", "right"),
+    ],
+)
+def test_a_line_ends_where_libpq_ends_it_and_no_other_line_is_in_the_way(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    file = tmp_path / "pgpass"
+    file.write_bytes(content)
+
+    assert password(PLACE, {"PGPASSFILE": str(file)}) == expected
+
+
+@pytest.mark.parametrize("field", range(4))
+def test_every_field_has_to_fit(tmp_path: Path, field: int) -> None:
+    fields = ["db.example", "5433", "shop", "bench"]
+    file = tmp_path / "pgpass"
+    file.write_text(":".join([*fields, "right"]), encoding="utf-8")
+    assert password(PLACE, {"PGPASSFILE": str(file)}) == "right"
+
+    fields[field] += "x"
+    file.write_text(":".join([*fields, "wrong"]), encoding="utf-8")
+
+    assert password(PLACE, {"PGPASSFILE": str(file)}) == ""
+
+
+def test_a_star_that_is_escaped_is_no_wildcard(tmp_path: Path) -> None:
+    file = tmp_path / "pgpass"
+    file.write_text("\\*:*:*:*:wrong\n", encoding="utf-8")
+
+    assert password({**PLACE, "host": "*"}, {"PGPASSFILE": str(file)}) == "wrong"
+    assert password(PLACE, {"PGPASSFILE": str(file)}) == ""

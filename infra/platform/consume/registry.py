@@ -12,6 +12,8 @@ from infra.platform.process.error import ConfigError, RetryableError, Unreachabl
 NO_AVRO = "a schema that is not written in Avro's JSON"
 #: How registries say of a number that it is none of their ids.
 _NO_SUCH_ID = frozenset({400, 404, 422})
+#: What reading a schema raises that is no Avro: no JSON, no text, or JSON that is nested too deep.
+_UNREADABLE = (ValueError, TypeError, RecursionError)
 
 
 class Registry:
@@ -40,14 +42,14 @@ class Registry:
             if error.status in _NO_SUCH_ID:
                 return None
             raise ConfigError(str(error)) from error
-        except ValueError:
+        except _UNREADABLE:
             return NO_AVRO
 
     def latest(self, subject: str) -> Any | None:
         """A subject's latest schema; None where there is no such subject yet."""
         try:
             return _asked(lambda: self._client.latest(subject))
-        except ValueError:
+        except _UNREADABLE:
             return NO_AVRO
 
 

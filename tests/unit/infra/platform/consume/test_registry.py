@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from infra.platform.consume.registry import Registry
+from infra.platform.consume.registry import NO_AVRO, Registry
 from infra.platform.process.error import (
     ConfigError,
     PlatformError,
@@ -43,6 +44,18 @@ def test_a_schema_is_found_by_its_id() -> None:
     with registry(200, b'{"schema": "{\\"type\\": \\"long\\"}"}') as asked:
         assert asked.schema(1) == {"type": "long"}
         assert asked.latest("t-value") == {"type": "long"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["message Row {}", '{"type":' * 5000 + '"long"' + "}" * 5000, 7, None, {"type": "long"}],
+    ids=["Protobuf", "nested too deep", "number", "nothing", "object"],
+)
+def test_what_is_no_schema_of_avros_is_told_from_none(schema: object) -> None:
+    """Asked again it would be the same, so it is no trouble of the moment."""
+    with registry(200, json.dumps({"schema": schema}).encode()) as asked:
+        assert asked.schema(1) == NO_AVRO
+        assert asked.latest("t-value") == NO_AVRO
 
 
 def test_what_is_not_there_is_none() -> None:

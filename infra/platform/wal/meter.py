@@ -110,11 +110,13 @@ class WalMeter(Meter):
 
 
 def key_number(key: bytes) -> int:
-    """A number for a record's key: the key itself if it is one integer, otherwise a hash of its
+    """A number for a record's key: the key itself where it is one integer, else a hash of its
     bytes.
     """
     try:
         number = int(key)
     except ValueError:
         return hash(key) >> 1
-    return number if -(1 << 63) <= number < 1 << 63 else hash(key) >> 1
+    # Texts such as 7, 007 and +7 are three keys, of which one alone is written as the number is.
+    whole = -(1 << 63) <= number < 1 << 63 and b"%d" % number == key
+    return number if whole else hash(key) >> 1

@@ -81,7 +81,14 @@ def test_rows_without_a_probe_are_foreign_and_measured_by_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "number"), [(b"7", 7), (b"-9", -9), (b"9223372036854775807", 2**63 - 1)]
+    ("key", "number"),
+    [
+        (b"7", 7),
+        (b"-9", -9),
+        (b"0", 0),
+        (b"9223372036854775807", 2**63 - 1),
+        (b"-9223372036854775808", -(2**63)),
+    ],
 )
 def test_whole_numbers_are_their_own_key(key: bytes, number: int) -> None:
     assert key_number(key) == number
@@ -90,6 +97,11 @@ def test_whole_numbers_are_their_own_key(key: bytes, number: int) -> None:
 @pytest.mark.parametrize("key", [b"", b"a\x00b", b"99999999999999999999999", b"\xff"])
 def test_other_keys_are_hashed_into_64_bits(key: bytes) -> None:
     assert -(2**63) <= key_number(key) < 2**63
+
+
+@pytest.mark.parametrize("key", [b"007", b"+7", b" 7", b"7 ", b"0_7", b"7\n", b"-0", b"00"])
+def test_texts_that_only_mean_a_number_are_keys_of_their_own(key: bytes) -> None:
+    assert key_number(key) not in {key_number(str(int(key)).encode()), int(key)}
 
 
 def test_many_rows_alike_give_the_probes_that_single_rows_give() -> None:

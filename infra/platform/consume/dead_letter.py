@@ -113,5 +113,10 @@ def headers(poison: Poison) -> list[tuple[str, Any]]:
         ("__connect.errors.partition", str(poison.partition).encode()),
         ("__connect.errors.offset", str(poison.offset).encode()),
         ("__connect.errors.exception.class.name", type(poison.cause).__name__.encode()),
-        ("__connect.errors.exception.message", str(poison.cause).encode()),
+        ("__connect.errors.exception.message", _text(poison.cause)),
     ]
+
+
+def _text(cause: Exception) -> bytes:
+    """What an error says: it may repeat characters of a schema that are no Unicode text."""
+    return str(cause).encode(errors="backslashreplace")

@@ -36,7 +36,7 @@ def read_note(metadata: str | None) -> CommitNote | None:
         found = json.loads(metadata or "")
         written = found["written"]
         return CommitNote(str(found["topic_id"]), None if written is None else int(written))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 

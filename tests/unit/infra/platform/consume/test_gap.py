@@ -99,7 +99,23 @@ def test_a_note_is_read_as_it_was_written(written: int | None) -> None:
     assert read_note(note(written).text()) == note(written)
 
 
-@pytest.mark.parametrize("text", ["", None, "by hand", "{}", "[1]", '{"topic_id": "a"}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        None,
+        "by hand",
+        "{}",
+        "[1]",
+        '{"topic_id": "a"}',
+        "null",
+        '{"topic_id": "a", "written": "x"}',
+        '{"topic_id": "a", "written": Infinity}',
+        '{"topic_id": "a", "written": NaN}',
+        '{"topic_id": "a", "written": [1]}',
+        "[" * 4096,
+    ],
+)
 def test_what_others_commit_has_no_note(text: str | None) -> None:
     assert read_note(text) is None
 

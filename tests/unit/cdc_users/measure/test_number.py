@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.measure.judgement.threshold import parse_threshold
-from cdc_users.measure.number import number, whole
+from cdc_users.measure.number import number, shown, whole
 from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_rate, parse_stages
 from cdc_users.options.parse import Counts, factor
 from cdc_users.users.workload.workload import parse_mix, parse_skew
@@ -77,3 +77,51 @@ def test_every_reader_of_numbers_takes_them_all() -> None:
         assert parse_threshold(text).value == 2000
     assert parse_threshold("lost <= 1_0k").value == 10_000
     assert parse_threshold("end_to_end.p99 < 1e-3s").value == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("9" * 30, 10**30 - 1),
+        ("1" + "0" * 30, 10**30),
+        ("1e30", 10**30),
+        ("-1e30", -(10**30)),
+        ("1e20G", 10**29),
+        ("1e21G", 10**30),
+        ("0e999", 0),
+        ("-0", 0),
+        ("+5", 5),
+        ("1.50k", 1500),
+        ("0.001M", 1000),
+        ("1500e-1", 150),
+    ],
+)
+def test_a_whole_number_is_exact_up_to_thirty_digits(text: str, value: int) -> None:
+    assert whole(text) == value
+
+
+@pytest.mark.parametrize("text", ["0.5", "1.5e0", "0.0001k", "1e-1", "1e-999", "1.0000000001"])
+def test_what_is_left_after_the_point_makes_no_whole_number(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a whole number"):
+        whole(text)
+
+
+def test_what_is_no_number_at_all_is_no_whole_number_by_the_same_words() -> None:
+    with pytest.raises(ValueError, match=r"^'ten' is not a whole number$"):
+        whole("ten")
+
+
+@pytest.mark.parametrize(
+    ("length", "told"), [(40, "'" + "x" * 40 + "'"), (41, "'" + "x" * 40 + "…'")]
+)
+def test_a_text_is_shown_up_to_forty_characters(length: int, told: str) -> None:
+    assert shown("x" * length) == told
+    with pytest.raises(ValueError, match="is not a number") as caught:
+        number("x" * length)
+    assert str(caught.value).startswith(told)
+
+
+def test_more_digits_than_arithmetic_keeps_are_kept() -> None:
+    text = "1234567890123456789012345678901234567890.5"
+
+    assert number(f"{text}k") == Decimal("1234567890123456789012345678901234567890500")

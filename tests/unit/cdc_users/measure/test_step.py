@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from cdc_users.measure.latency.recorder import Recorder
 from cdc_users.measure.ledger.ledger import Ledger, PartitionEvents
@@ -20,7 +21,7 @@ from cdc_users.measure.step import (
     progress_telemetry,
     steps_telemetry,
 )
-from cdc_users.measure.wire import decode, encode
+from cdc_users.measure.wire import WireError, decode, encode
 
 RUN, FENCER = "abcd1234", 9_999_999
 
@@ -69,3 +70,33 @@ def test_progress_names_the_fences_and_where_each_came_from() -> None:
     assert found.fenced_partitions == [1, 4]
     assert found.fence_places == [(keys[0], 1), (keys[1], 4)]
     assert decode(encode(found), ProgressTelemetry, "it") == found
+
+
+def test_a_tap_that_has_seen_nothing_tells_of_nothing() -> None:
+    assert steps_telemetry({}, Ledger()) == {}
+    assert progress_telemetry(Ledger()) == ProgressTelemetry(steps={}, fences=[])
+
+
+def test_a_message_from_a_platform_that_tells_little_is_read() -> None:
+    """Only the count of what was delivered must be there."""
+    told = decode(b'{"delivered": 7, "colour": "red"}', StepTelemetry, "it")
+
+    assert told == StepTelemetry(delivered=7)
+    assert (told.series, told.duplicated, told.first_us, told.last_us, told.bytes) == (
+        {}, 0, 0, 0, 0,
+    )  # fmt: skip
+    progress = decode(b'{"steps": {"1": 5}, "fences": [3]}', ProgressTelemetry, "it")
+    assert (progress.steps, progress.fenced_partitions, progress.fence_places) == ({1: 5}, [], [])
+
+
+@pytest.mark.parametrize("missing", [b"{}", b'{"series": {}}', b'{"delivered": "7"}'])
+def test_a_message_without_its_count_is_refused(missing: bytes) -> None:
+    with pytest.raises(WireError, match="the platform sent something else than a StepTelemetry"):
+        decode(missing, StepTelemetry, "the platform")
+
+
+def test_a_duplicate_is_told_beside_the_progress_and_never_in_it() -> None:
+    ledger = observed(insert(10_001, 1), insert(10_001, 1), insert(10_001, 1))
+
+    assert progress_telemetry(ledger).steps == {1: 1}
+    assert steps_telemetry({1: StepFigures()}, ledger)[1].duplicated == 2

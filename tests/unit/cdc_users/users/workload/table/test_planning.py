@@ -352,3 +352,12 @@ def test_every_mistake_of_a_table_is_told_at_once() -> None:
     assert "it has no column 'none' for the probe" in probe
     assert "CHECK ((a < b)) cannot be met" in check
     assert "it has no primary key" in key
+
+
+@pytest.mark.parametrize("by_debezium", [True, False])
+def test_what_debezium_changes_is_told_only_where_debezium_reads(by_debezium: bool) -> None:
+    wish = replace(WISH, by_debezium=True) if by_debezium else WISH
+
+    made = planned(column("pause", "interval"), wish=wish)
+
+    assert any("a month comes as 30.44 days" in said for said in made.plan.unaudited) is by_debezium

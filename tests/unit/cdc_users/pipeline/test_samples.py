@@ -4,7 +4,9 @@ it was.
 
 from __future__ import annotations
 
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, cast
 
 import pytest
 
@@ -12,15 +14,19 @@ from cdc_users.measure.contract import (
     ConsumerTelemetry,
     PartitionTelemetry,
     PlatformTelemetry,
+    SamplesTelemetry,
     TelemetrySample,
 )
+from cdc_users.measure.wire import encode
 from cdc_users.observe.message import (
     DebeziumSample,
     GaugeSample,
+    GaugeSamples,
     GroupSample,
     ProcessSample,
     SlotSample,
 )
+from cdc_users.pipeline.process.observer import Observer
 from cdc_users.pipeline.samples import COLUMNS, SampleLog
 from cdc_users.pipeline.telemetry import advance, merged_snapshot
 
@@ -183,3 +189,49 @@ def test_a_partition_that_is_new_has_come_from_its_beginning(
     before: dict[str, int], after: dict[str, int], came: list[int]
 ) -> None:
     assert advance(before, after) == came
+
+
+class Gauges:
+    """An observer's gauges: each call gives one sample, and the number to ask from next time."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def samples(self, after: int = 0) -> GaugeSamples:
+        self.asked.append(after)
+        return GaugeSamples(samples=[gauge(after)], next=after + 5)
+
+
+def test_each_sample_is_asked_for_once() -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            number = int(self.path.rpartition("=")[2])
+            told = [sample(number + one, 100 * (number + one)) for one in (1, 2)]
+            body = encode(SamplesTelemetry(samples=told))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is logged."""
+
+    log, gauges = SampleLog(), Gauges()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        for _ in range(2):
+            log.collect([url], cast(Observer, gauges))
+        log.renew()
+        log.collect([], cast(Observer, gauges))
+        server.shutdown()
+        thread.join()
+
+    assert asked == ["/samples?after=0", "/samples?after=2"]
+    assert [one.number for one in log.platform[url]] == [1, 2, 3, 4]
+    assert gauges.asked == [0, 5, 0]
+    assert [one.at_us for one in log.gauges] == [0, 5, 0]

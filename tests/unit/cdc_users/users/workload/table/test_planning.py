@@ -361,3 +361,20 @@ def test_what_debezium_changes_is_told_only_where_debezium_reads(by_debezium: bo
     made = planned(column("pause", "interval"), wish=wish)
 
     assert any("a month comes as 30.44 days" in said for said in made.plan.unaudited) is by_debezium
+
+
+@pytest.mark.parametrize(
+    ("required", "kept"), [((False, False), ["day"]), ((True, False), ["code", "day"])]
+)
+def test_what_is_unique_together_is_left_out_where_all_of_it_may_be_null(
+    required: tuple[bool, bool], kept: list[str]
+) -> None:
+    code, day = (
+        column(name, "date", required=must)
+        for name, must in zip(("code", "day"), required, strict=True)
+    )
+
+    made = planned(code, day, uniques=(("code", "day"),))
+
+    assert [one.name for one in made.plan.columns if one.name != "id"] == kept
+    assert bool(made.mistakes) is any(required)

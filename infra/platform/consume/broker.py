@@ -1,4 +1,4 @@
-"""The Kafka client of the platform: its settings, and its messages taken apart."""
+"""The platform's Kafka client: its settings, and the handling of its messages and errors."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 WATERMARKS_S = 0.05
 _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART})
-#: Answers after which the same question is asked again: a leader or a coordinator that is just
-#: chosen, or a topic that was just made (Kafka protocol, "Error Codes").
+#: Errors after which the same request is repeated: a leader or coordinator was just elected, or a
+#: topic was just created (Kafka protocol, "Error Codes").
 _OF_THE_MOMENT = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -45,9 +45,9 @@ _OF_THE_MOMENT = frozenset(
     }
 )
 AGAIN_S = 0.1
-#: An answer of the broker, and what of it may be of one partition.
+#: An answer of the broker, and the part of it that belongs to one partition.
 FETCH_BYTES = 4 * 1024 * 1024
-#: A rebalance waits this long for a member that hands its partitions over (KIP-62).
+#: How long a rebalance waits for a member that hands over its partitions (KIP-62).
 REBALANCE_S = 300
 
 
@@ -63,11 +63,11 @@ class ConsumerSettings:
     flush_interval_s: float = 1.0
     #: Join the group and take partitions, but read nothing before `begin`.
     held: bool = False
-    #: Whether a gap is skipped, counted and logged, instead of an error.
+    #: Whether a gap is skipped, counted and logged; otherwise it is an error.
     skip_gaps: bool = False
-    #: Bytes of messages that wait or are being written.
+    #: The most bytes of messages that wait or are being written.
     max_buffered_bytes: int = BUFFERED_BYTES
-    #: Bytes of messages in one write, unless one alone has more.
+    #: The most bytes of messages in one write; a single larger message is written alone.
     batch_bytes: int = BATCH_BYTES
 
 
@@ -75,27 +75,29 @@ def client_settings(settings: ConsumerSettings) -> dict[str, object]:
     """For librdkafka."""
     own = {
         "group.id": settings.group,
-        # An offset that is gone is an error. Any other value would go on elsewhere in silence.
+        # An offset that is gone must be an error: any other value would silently continue
+        # elsewhere.
         "auto.offset.reset": "error",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # A bound in events means nothing while the client itself prefetches without one.
+        # A limit in events has no effect while the client itself prefetches without a limit.
         "queued.max.messages.kbytes": 16384,
         "fetch.queue.backoff.ms": 10,
-        # All of an answer may be of one: many messages in a row make large batches, with many
-        # partitions too.
+        # A whole answer may be of one partition: many consecutive messages make large batches, even
+        # with many partitions.
         "max.partition.fetch.bytes": FETCH_BYTES,
         "fetch.max.bytes": FETCH_BYTES,
-        # One request at a time: while it waits for partitions that are empty, those that were
-        # resumed wait too.
+        # One request at a time: while it waits for empty partitions, resumed ones wait too.
         "fetch.wait.max.ms": 50,
         "session.timeout.ms": 6000,
-        # A topic may get partitions while it is read, and what comes first in them waits for this.
+        # A topic may get partitions while it is read; the first messages in them wait for this
+        # refresh.
         "topic.metadata.refresh.interval.ms": 10_000,
-        # Partitions change hands when a heartbeat says so.
+        # A heartbeat's answer says that partitions must change hands.
         "heartbeat.interval.ms": 500,
         "max.poll.interval.ms": REBALANCE_S * 1000,
-        # A broker that went silent, not closed: found by the kernel, and by the client's limit.
+        # A broker that went silent without closing is detected by the kernel, and by the client's
+        # limit.
         "socket.keepalive.enable": True,
         "socket.timeout.ms": 30_000,
         "log_level": 3,
@@ -120,8 +122,8 @@ def check_reachable(bootstrap: str, topics: Sequence[str], timeout_s: float) -> 
 
 
 def usable(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Partition]]:
-    """The messages without those that only tell of trouble, and the partitions whose next offset
-    the broker does not have; raises PlatformError for trouble that does not pass.
+    """The messages without those that only report an error, and the partitions whose next offset
+    the broker no longer has; raises PlatformError for permanent errors.
     """
     errors = [message.error() for message in messages]
     if not any(errors):
@@ -139,11 +141,10 @@ def usable(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Partiti
 
 
 def answered(ask: Callable[[], T], limit_s: float) -> T:
-    """What the broker answers, asked again while what it says is of the moment; raises
-    PlatformError.
+    """The broker's answer; the request is repeated after temporary errors. Raises PlatformError.
 
-    For the client's callbacks: a KafkaException that leaves one ends the thread that polls, and
-    nobody hears of it (confluent-kafka 2.16 raises its KafkaError, which is no exception).
+    For the client's callbacks: a KafkaException that leaves a callback ends the polling thread
+    silently (confluent-kafka 2.16 raises its KafkaError, which is no exception).
     """
     until_s = time.monotonic() + limit_s
     while True:
@@ -153,25 +154,23 @@ def answered(ask: Callable[[], T], limit_s: float) -> T:
             problem = error.args[0]
             if problem.code() not in _OF_THE_MOMENT or time.monotonic() > until_s:
                 raise PlatformError(
-                    f"Kafka: {problem.str()}; what is not committed comes again"
+                    f"Kafka: {problem.str()}; uncommitted events come again"
                 ) from error
         time.sleep(AGAIN_S)
 
 
 @contextlib.contextmanager
 def orderly(wait_s: float) -> Iterator[None]:
-    """What fails while partitions change hands, which the client's poll and close raise, as a
-    PlatformError.
-    """
+    """Turns errors of the client's poll and close during a rebalance into a PlatformError."""
     try:
         yield
     except KafkaException as error:
         raise PlatformError(
-            f"Kafka: {error.args[0].str()}; what is not committed comes again"
+            f"Kafka: {error.args[0].str()}; uncommitted events come again"
         ) from error
     except TimeoutError as error:
         raise PlatformError(
-            f"partitions could not be handed over within {wait_s:g} s; what is not committed comes"
+            f"partitions could not be handed over within {wait_s:g} s; uncommitted events come"
             " again"
         ) from error
 
@@ -202,10 +201,9 @@ def _chunk(messages: Sequence[Message], polled_us: int) -> Chunk:
 class Watermarks:
     """The offset that each partition's next message will have.
 
-    Asked for in the poll thread only, read in any.
-
-    The client waits for a rebalance that is under way before it answers, and the rebalance waits
-    for us: asked from the event loop, neither would ever end.
+    Fetched in the poll thread only, readable in any thread. The client answers only after a
+    rebalance has ended, and the rebalance waits for us; so a request from the event loop would
+    block for ever.
     """
 
     def __init__(self) -> None:
@@ -222,7 +220,7 @@ class Watermarks:
         self.high = {place: high for place, high in self.high.items() if place not in places}
 
     def look(self, client: Consumer) -> None:
-        """Take over what the client has heard, a few times a second."""
+        """Fetch the offsets that the client knows, a few times a second."""
         now_s = time.monotonic()
         if now_s < self._due_s:
             return

@@ -1,5 +1,5 @@
-"""The bounded memory between Kafka and the sink: one queue a partition, one bound over all of
-them.
+"""The bounded memory between Kafka and the sink: one queue for each partition, and one limit for
+all of them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections import deque
 
 from infra.platform.sinks.batch import Chunk, Partition, joined
 
-#: Bytes that are held at most, and bytes of one write (docs/platform.md).
+#: The most bytes that are held, and the most bytes of one write (docs/platform.md).
 BUFFERED_BYTES, BATCH_BYTES = 64_000_000, 8_000_000
-#: Into how many polls the share of a partition is divided where its worker is slow.
+#: A slow worker's partition gets its share in this many polls.
 PARTS = 4
 
 
 class BoundError(AssertionError):
-    """More was taken in than the bound allows: a mistake in the consumer, never an answer to
+    """More events were taken than the limit allows: a mistake in the consumer, never a reaction to
     load.
     """
 
@@ -24,10 +24,10 @@ class BoundError(AssertionError):
 class PartitionQueue:
     """Messages of one partition that wait for its worker, oldest first.
 
-    A message that the worker has taken goes on waiting until the worker writes it. Each event
-    stands for a state and not for a change, so a task that waits for it cannot come too late:
-    `filled` when something can be taken, `resting` when nothing is in flight, `empty` when nothing
-    is in flight and nothing waits.
+    A message that the worker has taken still counts as waiting until the worker writes it. Each
+    asyncio event stands for a state and not for a change, so a task that waits for it cannot miss
+    it: `filled` if something can be taken, `resting` if nothing is in flight, `empty` if nothing is
+    in flight and nothing waits.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class PartitionQueue:
         self.closed = False
         self.depth = 0
         self.in_flight = 0
-        #: Of messages that wait, and of those that were taken and are not done with.
+        #: Bytes of messages that wait, and of those that were taken and are not finished.
         self.waiting_bytes = self.taken_bytes = 0
         self.paused = False
         self.filled, self.resting, self.empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -54,10 +54,10 @@ class PartitionQueue:
         return self.waiting_bytes + self.taken_bytes
 
     def take(self, limit: int, batch_size: int, most_bytes: int = BATCH_BYTES) -> Chunk | None:
-        """The oldest messages, for their worker to read: at most `limit` and `most_bytes` (one
-        message may have more), whole batches where there is more than one.
+        """The oldest messages for their worker: at most `limit` and `most_bytes` (a single message
+        may have more), in whole batches if there are several.
 
-        None where there are none. What was taken before counts as done with.
+        None if nothing waits. Messages that were taken before count as finished.
         """
         self.taken_bytes = 0
         ready = sum(map(len, self.chunks))
@@ -66,8 +66,8 @@ class PartitionQueue:
         limit = min(limit, max(batch_size, ready - ready % batch_size))
         taken: list[Chunk] = []
         size, left = 0, most_bytes
-        # Where all that waits is small enough nothing is weighed: to weigh a message costs a tenth
-        # of a microsecond, which shows at 400,000 a second.
+        # If everything that waits is small enough, no message is weighed: weighing costs a tenth of
+        # a microsecond for each, which shows at 400,000 a second.
         light = self.waiting_bytes <= most_bytes
         while self.chunks and size < limit:
             chunk = self.chunks.popleft()
@@ -94,12 +94,12 @@ class PartitionQueue:
         self._tell()
 
     def finish(self) -> None:
-        """What is in flight is done with."""
+        """The messages in flight are finished."""
         self.in_flight = 0
         self._tell()
 
     def close(self) -> None:
-        """Forget what waits, and let nothing more begin; what is in flight stays so."""
+        """Drop the waiting messages, and let none begin; messages in flight stay in flight."""
         self.closed = True
         self.chunks.clear()
         self.depth = self.waiting_bytes = 0
@@ -123,8 +123,8 @@ class PartitionQueue:
 
 
 class Buffer:
-    """All partitions' queues under one bound, what is in flight included; says which partitions
-    should rest.
+    """The queues of all partitions under one limit, messages in flight included; decides which
+    partitions should be paused.
     """
 
     def __init__(self, limit: int, limit_bytes: int = BUFFERED_BYTES) -> None:
@@ -134,8 +134,8 @@ class Buffer:
         self.high_water = self.high_water_bytes = 0
         self.enqueued = 0
         self._peak = 0
-        #: Whether workers are as fast as messages come: then much is taken at once, else each
-        #: partition its share.
+        #: Whether workers keep up with the input: then polls are large, otherwise each partition
+        #: gets only its share.
         self.quick = True
 
     @property
@@ -165,20 +165,20 @@ class Buffer:
 
     @property
     def share(self) -> int:
-        """The most events of one partition that may wait, so that it cannot take the others'
+        """The most events of one partition that may wait, so that it cannot use up the others'
         room.
         """
         return max(1, self.limit // max(1, len(self.queues)))
 
     @property
     def portion(self) -> int:
-        """What a poll takes at most where workers are slow, for all of it may be of one
+        """The most messages in a poll if workers are slow, because all of them may be of one
         partition.
         """
         return max(1, self.share // PARTS)
 
     def put(self, place: Partition, chunk: Chunk) -> None:
-        """Take in messages; checks the bound every time and keeps the high-water mark."""
+        """Take messages; checks the limit every time and keeps the high-water mark."""
         held = self._take_in(place, chunk)
         if held > self.limit:
             raise BoundError(f"{held} events are held, the bound is {self.limit}")
@@ -192,7 +192,7 @@ class Buffer:
         return held
 
     def peak(self) -> int:
-        """The most events that were held since this was asked last; for one who asks."""
+        """The most events held since the last call; for one caller only."""
         peak, self._peak = self._peak, self.held
         return peak
 
@@ -202,8 +202,8 @@ class Buffer:
 
     @property
     def share_bytes(self) -> int:
-        """The most bytes of one partition that may wait; a poll may overstep it by what the client
-        has fetched ahead.
+        """The most bytes of one partition that may wait; a poll may exceed it by what the client
+        has prefetched.
         """
         return self.limit_bytes // max(1, len(self.queues))
 
@@ -221,7 +221,7 @@ class Buffer:
         ]
 
     def ready(self, room: int) -> list[Partition]:
-        """Paused partitions that have worked off half of their share, where there is room again."""
+        """Paused partitions that have worked off half of their share, if there is room again."""
         share, share_bytes = self.share, self.share_bytes
         if self.free < room or self.bytes >= self.limit_bytes:
             return []

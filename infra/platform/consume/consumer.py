@@ -1,5 +1,5 @@
-"""Kafka to sink: batched polls, one bounded queue and one worker a partition, offsets only for
-what is durable.
+"""From Kafka to the sink: batched polls, one bounded queue and one worker for each partition, and
+commits only of durable offsets.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from infra.platform.sinks.batch import Partition
 logger = structlog.get_logger()
 T = TypeVar("T")
 
-#: Messages taken in one poll at most: enough for numpy to pay, few enough for a small bound.
+#: The most messages in a poll: enough for numpy to pay off, few enough for a small limit.
 POLL_MESSAGES = 1000
 COMMIT_INTERVAL_S = 0.5
-#: What a failing commit is shown under.
+#: The key of a failing commit among the troubles.
 COMMIT = "commit"
-#: How long workers may make room before a partition is paused, and how often they are looked after.
+#: How long workers may make room before a partition is paused, and how often that is checked.
 PATIENCE_S, NAP_S = 0.02, 0.001
-#: A handover within what the group waits for (broker.REBALANCE_S): after the workers' end, so long
-#: what they have written may take to be made durable.
+#: The part of a handover's time (broker.REBALANCE_S) in which, after the workers' end, their writes
+#: are made durable.
 FLUSH_S = 30.0
 HANDOVER_S = 240.0
 
 
 class CDCConsumer:
-    """Reads change events and hands each partition's to the sink, in order, a batch at a time.
+    """Reads change events and gives each partition's to the sink, in order, batch by batch.
 
     A partition whose share of the buffer is full is paused, and the client's own prefetch is
-    bounded, so memory is too. Offsets are committed for durable batches only: after a crash events
-    come again, none is missing. When a partition is taken away, its batch in flight is finished,
-    made durable and committed first, so no key is reordered. What stops a partition shows in
-    `errors`.
+    limited, so memory is limited too. Offsets are committed for durable batches only: after a crash
+    some events come again, and none is missing. When a partition is revoked, its batch in flight is
+    finished, made durable and committed first, so no key is reordered. Errors that stop a partition
+    are in `errors`.
     """
 
     def __init__(
@@ -70,17 +70,17 @@ class CDCConsumer:
         self.delivery = delivery
         self._settings = settings
         self._reader = PartitionReader(settings, anchor, self.buffer, self.gaps)
-        # One thread for all that the client does. A commit beside a rebalance would wait for its
-        # end and then put older offsets over those that were committed when the partition was
-        # taken away.
+        # One thread for all of the client's work. A commit beside a rebalance would wait for the
+        # rebalance's end, and then overwrite the offsets that were committed at the revocation with
+        # older ones.
         self._poll_thread = ThreadPoolExecutor(1, "poll")
         self._workers = PartitionWorkers(settings, self.buffer, delivery, self._stop_partition)
         self._topic_ids = topic_ids or TopicIds(settings.bootstrap)
-        #: The topics' ids as they were when partitions were given.
+        #: The topics' ids at the assignment of partitions.
         self._known_ids: dict[str, str] = {}
         self._flushing = asyncio.Lock()
         self._fatal: ConfigError | None = None
-        #: Whether the last commit has failed; a second one in turn is shown.
+        #: Whether the last commit failed; the second failure in a row is shown.
         self._uncommitted = False
         self._stopping = False
         self._held = settings.held
@@ -124,16 +124,16 @@ class CDCConsumer:
 
     @property
     def errors(self) -> list[str]:
-        """What has failed permanently, and what keeps failing and is tried again."""
+        """Permanent failures, and failures that repeat at present."""
         return [*self.failures, *self.delivery.troubles.texts()]
 
     def stop(self) -> None:
-        """Take nothing more from Kafka."""
+        """Take no more from Kafka."""
         self._stopping = True
 
     def begin(self) -> None:
-        """Start to read, where the settings said to wait for this; all instances can so begin at
-        one moment.
+        """Start to read, if the settings say to wait for this; so all instances can begin at one
+        moment.
         """
         self._held = False
 
@@ -147,7 +147,7 @@ class CDCConsumer:
             )
         for place, chunk in polled:
             queue = self.buffer.queues.get(place)
-            # Else taken away, or stopped, while the poll was under way.
+            # Otherwise the partition was revoked, or the consumer stopped, during the poll.
             if queue is not None and not queue.closed:
                 self.buffer.put(place, chunk)
         await self._give_time()
@@ -156,11 +156,10 @@ class CDCConsumer:
             await self._loop.run_in_executor(self._poll_thread, self._reader.wake, resumed[0])
 
     async def _give_time(self) -> None:
-        """Let quick workers make room first: a pause costs all that the client has fetched ahead
+        """Let fast workers make room first, because a pause discards what the client has prefetched
         for the partition.
 
-        Slow ones are not waited for: meanwhile nothing would be read for the partitions that have
-        nothing.
+        Slow workers are not waited for: meanwhile nothing would be read for the empty partitions.
         """
         full = self.buffer.full(self._room)
         if not full and not self.buffer.resting:
@@ -177,7 +176,7 @@ class CDCConsumer:
             full = self.buffer.full(self._room)
 
     async def _watch_topics(self) -> None:
-        """See that the topics that are read are still the same."""
+        """Check that the topics are still the same."""
         watch = TopicWatch()
         while True:
             await asyncio.sleep(WATCH_S)
@@ -192,7 +191,7 @@ class CDCConsumer:
                 self._stop_topic(topic, what)
 
     def _stop_topic(self, topic: str, what: str) -> None:
-        """Deliver nothing more of a topic that is another one now: its offsets mean nothing."""
+        """Deliver no more of a recreated topic, because its offsets have no meaning now."""
         self._known_ids.pop(topic, None)
         for place, queue in self.buffer.queues.items():
             if place[0] == topic and not queue.closed:
@@ -208,8 +207,8 @@ class CDCConsumer:
                 )
 
     def _balance(self) -> list[Partition]:
-        """Pause partitions that have had their share, resume those that have worked half of it
-        off; returns these.
+        """Pause partitions that have had their share, and resume those that have worked off half of
+        it; returns the latter.
         """
         self._pause(self.buffer.full(self._room))
         ready = [] if self._held else self.buffer.ready(self._room)
@@ -227,7 +226,7 @@ class CDCConsumer:
             self._reader.pause(places)
 
     def _stop_partition(self, place: Partition, error: Exception) -> None:
-        """Show what has stopped a partition; a sink's ConfigError ends intake too."""
+        """Show what stopped a partition; a sink's ConfigError also ends the intake."""
         self.failures.append(f"{place[0]}[{place[1]}] stopped: {type(error).__name__}: {error}")
         logger.error("platform.partition.stopped", error=self.failures[-1])
         if isinstance(error, ConfigError):
@@ -240,8 +239,8 @@ class CDCConsumer:
         await self._flush()
 
     async def _flush(self) -> None:
-        """Flush once at a time; a failure that outlasts the sink's retries is logged once and ends
-        intake.
+        """Flush, one at a time; a failure that outlasts the sink's retries is logged once and ends
+        the intake.
         """
         async with self._flushing:
             if not self.delivery.is_flush_wanted:
@@ -265,7 +264,7 @@ class CDCConsumer:
 
     @orderly(HANDOVER_S)
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        """In the poll thread: begin where Kafka or the sink says, where that is still there."""
+        """In the poll thread: begin where Kafka or the sink says, if that offset still exists."""
         places = [(part.topic, part.partition) for part in partitions]
         if not places:
             self._in_loop(self._assign({}, {}))
@@ -298,11 +297,11 @@ class CDCConsumer:
             try:
                 client.commit(offsets=self._offsets(fresh), asynchronous=False)
             except KafkaException as error:
-                # The group has gone on, as after a handover that took too long: the next owner
-                # begins at what was committed before, so events come again and none is missing.
+                # The group went on without us, for example after a slow handover: the next owner
+                # begins at the last committed offset, so events come again and none is missing.
                 logger.warning("platform.commit.failed", error=str(error), partitions=places)
                 if self._stopping:
-                    self.failures.append(f"Kafka: {error}; what is not committed comes again")
+                    self.failures.append(f"Kafka: {error}; uncommitted events come again")
         logger.info(
             "platform.partitions.revoked", partitions=places, committed=list(fresh.values())
         )
@@ -310,7 +309,7 @@ class CDCConsumer:
 
     @orderly(HANDOVER_S)
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        """The group has gone on without us, so there is nothing to commit any more."""
+        """The group went on without us, so a commit is no longer possible."""
         places = self._give_up(partitions)
         logger.warning("platform.partitions.lost", partitions=places)
         self._forget(places)
@@ -330,7 +329,7 @@ class CDCConsumer:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(HANDOVER_S)
 
     async def _release(self, places: Sequence[Partition]) -> None:
-        """End the workers, and make durable what they have written, each within a limit."""
+        """Stop the workers, and make what they have written durable, each within a limit."""
         await self._workers.release(places)
         flush = asyncio.create_task(self._flush())
         hurry(flush)
@@ -345,7 +344,7 @@ class CDCConsumer:
         try:
             fresh = await self._loop.run_in_executor(self._poll_thread, self._commit_fresh)
         except KafkaException as error:
-            # Not lost: the events would come again. The next commit covers them.
+            # Nothing is lost: the events would come again, and the next commit covers them.
             logger.warning("platform.commit.failed", error=str(error))
             if self._uncommitted:
                 self.delivery.troubles.note(
@@ -358,8 +357,8 @@ class CDCConsumer:
             self.delivery.positions.commit(fresh)
 
     def _commit_fresh(self) -> Mapping[Partition, int]:
-        """In the poll thread: offsets that had waited for it could be older than those that were
-        committed when a partition was taken away meanwhile, and its next owner would begin there.
+        """In the poll thread: if a partition was revoked meanwhile, offsets that waited for this
+        thread could be older than the committed ones, and the next owner would begin there.
         """
         fresh = self.delivery.positions.fresh(list(self.buffer.queues))
         if fresh:
@@ -367,7 +366,7 @@ class CDCConsumer:
         return fresh
 
     def _offsets(self, positions: Mapping[Partition, int]) -> list[TopicPartition]:
-        """What is committed, each with what it belongs to."""
+        """The offsets to commit, each with its note."""
         booked = self.delivery.positions.booked
         return [
             TopicPartition(
@@ -396,5 +395,5 @@ class CDCConsumer:
         }
 
     def high_watermark(self, place: Partition) -> int | None:
-        """The offset of the partition's next message, as far as the client has heard."""
+        """The offset of the partition's next message, as far as the client knows it."""
         return self._reader.high(place)

@@ -1,4 +1,4 @@
-"""From Kafka's messages to batches by columns."""
+"""Turns Kafka's messages into batches by columns."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class UnknownSchemaError(Exception):
 
 
 def prepared(what: str, schema: Any, make: Callable[[Any], T]) -> T:
-    """A reader of this schema; raises EnvelopeError for one that is none of Debezium's, whatever it
-    is instead.
-    """
+    """A reader of this schema; raises EnvelopeError for any schema that is not Debezium's."""
     try:
         return make(schema)
     except EnvelopeError:
@@ -52,9 +50,8 @@ def prepared(what: str, schema: Any, make: Callable[[Any], T]) -> T:
 class Decoder:
     """Reads the messages of a partition; each schema is prepared once.
 
-    Does no I/O: schemas are given by `learn`.
-
-    A message that cannot be read comes out as Poison, in its place between the others.
+    Does no I/O: the caller passes schemas to `learn`. A message that cannot be read becomes a
+    Poison at its place among the batches.
     """
 
     def __init__(self) -> None:
@@ -65,16 +62,16 @@ class Decoder:
         self._absent: Collection[int] = ()
 
     def learn(self, number: int, schema: Any) -> None:
-        """Know a schema by its id."""
+        """Learn a schema by its id."""
         self._schemas[number] = schema
 
     def read(self, place: Partition, chunk: Chunk, absent: Collection[int] = ()) -> list[Item]:
-        """The messages in order, as few batches as their schemas allow; tombstones count, but are
-        no events.
+        """The messages in order, in as few batches as their schemas allow; tombstones count as
+        messages, but are no events.
 
-        Raises UnknownSchemaError for a schema that was not learned, unless its id is among the
-        `absent`: those the registry does not have now. It may have them when the next messages
-        come, so that is not remembered.
+        Raises UnknownSchemaError for a schema that was not learned, unless its id is in `absent`:
+        the registry does not have these ids now. It may have them for the next messages, so this is
+        not remembered.
         """
         self._absent = absent
         events = chunk
@@ -89,7 +86,7 @@ class Decoder:
         return found
 
     def _runs(self, place: Partition, chunk: Chunk) -> Iterator[Item]:
-        """Batches of one writer schema each, of rows and of keys: a key may change alone."""
+        """Batches of one value schema and one key schema each, because either may change alone."""
         octets, keys = _octets(chunk), key_octets(chunk.keys)
         heads, of_keys = octets.eights[octets.begin] & _HEAD, key_heads(keys)
         if (heads == heads[0]).all() and (of_keys == of_keys[0]).all():
@@ -105,7 +102,7 @@ class Decoder:
     def _batches(
         self, place: Partition, chunk: Chunk, octets: Octets, keys: Octets
     ) -> Iterator[Item]:
-        """One batch; where a message is not of its schema, it is found by halving."""
+        """One batch; a message of another schema is found by halving."""
         try:
             yield self._batch(place, chunk, octets, keys)
         except EnvelopeError as error:
@@ -139,8 +136,8 @@ class Decoder:
         raise UnknownSchemaError(number)
 
     def _prepared(self, number: int, make: Callable[[Any], T]) -> T:
-        """A reader of this schema; raises EnvelopeError, each time, for one that is none of
-        Debezium's, whatever it is instead.
+        """A reader of this schema; raises EnvelopeError, every time, for any schema that is not
+        Debezium's.
         """
         if (number, make) in self._unreadable:
             raise EnvelopeError(self._unreadable[number, make])
@@ -165,9 +162,10 @@ class Decoder:
         return self._readers[number]
 
     def _key_reader(self, key: bytes | None) -> KeyReader | None:
-        """By a key of the batch, all of which have one schema or none; a truncate has none.
+        """The reader for a key of the batch; all its keys have one schema, or there are none
+        (truncate).
 
-        A sink that needs keys refuses events without a reader.
+        A sink that needs keys refuses events without a key reader.
         """
         if not key:
             return None
@@ -181,7 +179,7 @@ class Decoder:
 
 
 def _check_keys(rows: Rows, key_reader: KeyReader | None) -> None:
-    """Raise EnvelopeError where the key of a deleted row was made up: it would be another's."""
+    """Raise EnvelopeError if the key of a deleted row is a filler: it would name another row."""
     deleted = rows.operation == _DELETE
     if key_reader is None or not deleted.any():
         return

@@ -1,4 +1,4 @@
-"""One partition's messages into the sink: read, written, and what cannot be written put aside."""
+"""Delivers one partition's messages to the sink: read, written, and dead-lettered if refused."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from infra.platform.process.retry import Backoff, Retries, Troubles
 from infra.platform.sinks.batch import Batch, Chunk, Partition, Passed, Poison, poison_of
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
-#: How often the registry must say that it has no such schema: a replica of it may lag behind.
+#: How often the registry must say that it lacks a schema: a replica of it may lag behind.
 LOOKUPS = 5
-#: For so many ids of the messages that are read at once; for others it is asked once.
+#: Up to this many unknown ids in one read; for further ones it is asked once.
 PATIENT_WITH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class CommitLimit:
-    """How much a sink may have accepted before it is made to flush ahead of its time; at twice
-    that, intake waits.
+    """How much a sink may have accepted before it is flushed early; at twice that, the intake
+    waits.
     """
 
     bytes: int = 64_000_000
@@ -33,12 +33,12 @@ class CommitLimit:
 
 
 def registry_retries(backoff: Backoff | None = None, troubles: Troubles | None = None) -> Retries:
-    """How a registry that does not answer is asked again."""
+    """How requests to a registry that does not answer are repeated."""
     return Retries("schema registry", backoff, troubles=troubles)
 
 
 class Delivery:
-    """Brings messages to the sink in order, and keeps the books of how far each partition is."""
+    """Delivers messages to the sink in order, and records how far each partition is."""
 
     def __init__(
         self,
@@ -51,23 +51,23 @@ class Delivery:
         self.positions = Positions()
         self.sink = sink
         self.dead_letters = dead_letters
-        #: Set when a flush is due before its interval is over.
+        #: Set if a flush is due before its interval is over.
         self.flush_due = asyncio.Event()
-        #: Why the sink cannot make its accepted events durable, where trying again does not help;
-        #: then nothing more is delivered.
+        #: The permanent error that keeps the sink from making accepted events durable; after it
+        #: nothing is delivered.
         self.failure: Exception | None = None
         self._limit = limit or CommitLimit()
         self._accepted_bytes = self._accepted_events = 0
         self._flushed = asyncio.Condition()
         self._registry = registry
         self._lookups = retries or registry_retries()
-        #: What keeps failing and is tried again, here and in whatever else shares it.
+        #: Failures that are being retried, here and in the parts that share this object.
         self.troubles = self._lookups.troubles
         self._decoder = Decoder()
 
     async def read(self, place: Partition, chunk: Chunk, batch_size: int) -> list[tuple[Item, int]]:
-        """What is to be delivered one after another, batches of at most `batch_size`, and of how
-        many messages each.
+        """The items to deliver one after another (batches of at most `batch_size`), each with its
+        number of messages.
         """
         items = await self._read(place, chunk)
         parts = [
@@ -81,17 +81,17 @@ class Delivery:
         ]
 
     async def deliver(self, item: Item) -> None:
-        """Return when the sink has taken all of it; raises what stops the partition."""
+        """Return when the sink has taken all of it; raises the error that stops the partition."""
         status = await self._put(item)
         self.positions.note(item.place, item.end, status)
         if status is WriteStatus.ACCEPTED:
             await self._bound(item)
 
     async def _bound(self, item: Item) -> None:
-        """Keep the events that the sink has accepted within a bound of their own: they are held
-        by the sink, so the buffer's bound does not count them.
+        """Keep the events that the sink has accepted within a limit of their own: the sink holds
+        them, so the buffer's limit does not count them.
 
-        Raises the error of a flush that failed: room will then never come.
+        Raises the error of a failed flush, because then there will never be room.
         """
         if isinstance(item, Batch):
             self._accepted_bytes += item.bytes
@@ -111,7 +111,7 @@ class Delivery:
 
     @property
     def accepted(self) -> tuple[int, int]:
-        """Bytes and events that the sink has accepted and not made durable."""
+        """Bytes and events that the sink has accepted and not yet made durable."""
         return self._accepted_bytes, self._accepted_events
 
     @property
@@ -122,8 +122,8 @@ class Delivery:
         return self.failure is None and bool(self.positions.accepted or self.flush_due.is_set())
 
     async def flush(self) -> None:
-        """Make durable what the sink has only accepted so far. A failure here is final, and is
-        raised in each task that waits.
+        """Make everything durable that the sink has accepted so far. A failure here is final, and
+        is raised in each waiting task.
         """
         self.flush_due.clear()
         before, wrote = dict(self.positions.accepted), dict(self.positions.wrote)
@@ -142,7 +142,7 @@ class Delivery:
                 self._flushed.notify_all()
 
     def give_up(self) -> None:
-        """From now on the registry is not asked again; what cannot be read for that stops its
+        """Stop retrying the registry; messages that cannot be read because of that stop their
         partition.
         """
         self._lookups.give_up()
@@ -153,7 +153,7 @@ class Delivery:
             try:
                 return self._decoder.read(place, chunk, absent)
             except UnknownSchemaError as unknown:
-                # A topic full of something else has as many ids as messages.
+                # A topic full of foreign messages has as many ids as messages.
                 patient = len(absent) < PATIENT_WITH
                 schema = await self._schema(unknown.number, LOOKUPS if patient else 1)
                 if schema is None:
@@ -162,7 +162,7 @@ class Delivery:
                     self._decoder.learn(unknown.number, schema)
 
     async def _schema(self, number: int, lookups: int) -> Any | None:
-        """The schema of this id; None where the registry has none, however often it is asked."""
+        """The schema of this id; None if the registry lacks it, however often it is asked."""
         none = RetryableError(f"the registry has no schema {number}")
         for attempt in range(1, lookups):
             schema = await self._look_up(number)
@@ -188,7 +188,7 @@ class Delivery:
         return await self._write(item)
 
     async def _write(self, batch: Batch) -> WriteStatus:
-        """Write a batch; where the sink refuses it, find by halving which events it refuses."""
+        """Write a batch; if the sink refuses it, find the refused events by halving."""
         try:
             status = await self.sink.write(batch)
         except RefusedError as error:

@@ -1,8 +1,9 @@
-"""Where a partition begins, and what is lost before it: an offset counts only within its topic.
+"""Where reading of a partition begins, and what is lost before that: an offset counts only within
+its topic.
 
-An offset is a number in one life of one topic (KIP-516 gives each life an id), and retention may
-have moved the partition's beginning past it. So each commit carries a note of the topic's id and of
-how far the sink's own books were, and a position is compared with what the partition has now.
+An offset is a number in one topic's lifetime (KIP-516 gives each lifetime an id), and retention may
+have moved the partition's beginning past it. So each commit has a note with the topic's id and the
+position of the sink's own books, and positions are compared with the partition's present state.
 """
 
 from __future__ import annotations
@@ -12,26 +13,26 @@ from dataclasses import dataclass
 
 from infra.platform.sinks.batch import Partition
 
-#: What `--on-gap` knows: an error that stops the partition, or a counted and logged skip.
+#: The values of `--on-gap`: an error that stops the partition, or a counted and logged skip.
 ON_GAP = ("stop", "skip")
 
 
 @dataclass(frozen=True, slots=True)
 class CommitNote:
-    """What a committed offset belongs to: the topic's id, and the offset up to which the sink had
-    written (None where it keeps no books or had written nothing).
+    """What belongs to a committed offset: the topic's id, and the offset up to which the sink had
+    written (None if it keeps no books or had written nothing).
     """
 
     topic_id: str
     written: int | None = None
 
     def text(self) -> str:
-        """As the metadata of a committed offset."""
+        """The note as the metadata of a committed offset."""
         return json.dumps({"topic_id": self.topic_id, "written": self.written})
 
 
 def read_note(metadata: str | None) -> CommitNote | None:
-    """The note in a committed offset's metadata; None where somebody else committed it."""
+    """The note in a committed offset's metadata; None if other software committed it."""
     try:
         found = json.loads(metadata or "")
         written = found["written"]
@@ -42,8 +43,8 @@ def read_note(metadata: str | None) -> CommitNote | None:
 
 @dataclass(frozen=True, slots=True)
 class PartitionSpan:
-    """What a partition has now: its first offset, the one behind its last, and its topic's id ("":
-    the broker knows none).
+    """The present state of a partition: its first offset, the offset behind its last message, and
+    its topic's id (empty if the broker gives none).
     """
 
     low: int
@@ -53,7 +54,7 @@ class PartitionSpan:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What is known of how far a partition was read: by its group, and by the sink.
+    """How far a partition was read: by its group, and by the sink.
 
     `keeps` says whether the sink keeps books at all.
     """
@@ -66,8 +67,8 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Records that nobody can read any more: `count` of them from `first` on (0: nobody knows how
-    many), why, and where reading could go on.
+    """Records that can no longer be read: `count` of them from `first` on (0: the number is
+    unknown), the reason, and where reading could continue.
     """
 
     place: Partition
@@ -92,8 +93,8 @@ _REMEDY = "fill the target again from the source, or go on behind the gap with -
 
 
 def begin_at(place: Partition, books: Books, span: PartitionSpan) -> tuple[int | None, Gap | None]:
-    """The offset to begin at, None for the beginning of a partition that nobody has read, and what
-    is lost before it.
+    """The offset to begin at (None for the beginning of a partition that was never read), and the
+    records that are lost before it.
     """
     note = books.note
     if note and note.topic_id and span.topic_id and note.topic_id != span.topic_id:
@@ -105,7 +106,7 @@ def begin_at(place: Partition, books: Books, span: PartitionSpan) -> tuple[int |
 
 
 def gap_before(place: Partition, offset: int, span: PartitionSpan) -> Gap | None:
-    """What is lost between the next offset to read and what the partition has now."""
+    """The records that are lost between the next offset to read and the partition's first one."""
     if offset < span.low:
         why = (
             "retention or a deletion took them before they were read, the first one left is"
@@ -122,14 +123,14 @@ def gap_before(place: Partition, offset: int, span: PartitionSpan) -> Gap | None
 
 
 def _position(books: Books) -> int | None:
-    """The furthest offset that can be relied on; where the sink's books are behind what they were
-    at the commit (a table rolled back, dropped or restored), that of the books.
+    """The furthest reliable offset. If the sink's books are behind their state at the commit (its
+    table was rolled back, dropped or restored), that is the books' offset.
     """
     note, own = books.note, books.own
     if own is not None and note is not None and note.written is not None and own < note.written:
         return own
     if own is not None and note is None:
-        # Committed by somebody else: a tool that moved the group may have moved it past events
+        # Committed by other software: a tool that moved the group may have moved it past events
         # that the sink never got.
         return own
     known = [offset for offset in (books.committed, own) if offset is not None]
@@ -147,7 +148,7 @@ def _made_again(place: Partition, books: Books, span: PartitionSpan) -> Gap:
 
 
 def _books_gone(place: Partition, written: int, span: PartitionSpan) -> Gap:
-    """A table that was dropped, or made again with rows that nobody knows."""
+    """The gap for a table that was dropped, or recreated with unknown rows."""
     why = (
         f"the sink had this partition up to offset {written} and knows it no longer: its table was"
         " dropped or made again; name another --group to fill it from the topic's beginning, or go"

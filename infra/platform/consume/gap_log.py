@@ -1,4 +1,4 @@
-"""The gaps that a consumer has met: booked, counted, and either skipped or an end."""
+"""The gaps that a consumer has met: recorded, counted, and either skipped or fatal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from infra.platform.consume.gap import Gap
 
 logger = structlog.get_logger()
 
-#: Gaps that are remembered one by one; the counters have all.
+#: How many gaps are remembered individually; the counters include all.
 GAPS_KEPT = 100
 
 
 class GapLog:
-    """What nobody can read any more, and how many records were skipped for it.
+    """The gaps, and the number of records that were skipped.
 
     `skip` is the policy (`--on-gap skip`). A gap that is not skipped is appended to `failures`.
     """
@@ -27,7 +27,7 @@ class GapLog:
         self._skip = skip
 
     def goes_on(self, gap: Gap) -> bool:
-        """Book a gap; whether the records behind it are read."""
+        """Record a gap; returns whether reading continues behind it."""
         self.recent.append(gap)
         self.lost_records += gap.count
         if self._skip:

@@ -1,4 +1,4 @@
-"""What a consumer's Kafka client reads, partition by partition: from where, and past which gaps."""
+"""The reading of a consumer's Kafka client, partition by partition: start offsets and gaps."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from infra.platform.consume.gap_log import GapLog
 from infra.platform.sinks.batch import Chunk, Partition
 
 POLL_S = 0.1
-#: How long the broker may take to tell offsets.
+#: The limit for the broker's answer about offsets.
 COMMITTED_S = 60.0
 WAKE_S = 1.0
 
 
 class PartitionReader:
-    """The partitions that one Kafka client has, and the next offset to read of each.
+    """The partitions of one Kafka client, and the next offset to read of each.
 
-    For the poll thread alone, but for `pause`, `resume`, `forget` and `high`, which the event loop
+    For the poll thread alone, except `pause`, `resume`, `forget` and `high`, which the event loop
     calls too.
     """
 
@@ -49,7 +49,7 @@ class PartitionReader:
         self._given_back: dict[Partition, int] = {}
 
     def poll(self, room: int) -> list[tuple[Partition, Chunk]]:
-        """Up to `room` messages that are there now, without waiting for a batch to fill."""
+        """Up to `room` messages that are there now, without waiting for a full batch."""
         first = self.client.poll(POLL_S)
         self._watermarks.look(self.client)
         if first is None:
@@ -65,17 +65,17 @@ class PartitionReader:
         for place in list(self._overtaken):
             self._look_for_gap(place)
         self._read_again()
-        # What was read just before its partition was taken away belongs to the next owner, which
-        # may be us again.
+        # Messages that were read just before their partition was revoked belong to the next owner,
+        # which may be us again.
         return [(place, chunk) for place, chunk in found if place not in self._revoked]
 
     def _look_for_gap(self, place: Partition) -> None:
-        """The broker does not have the next offset of this partition."""
+        """The broker no longer has the next offset of this partition: find out why."""
         part = TopicPartition(*place)
         try:
             span = PartitionSpan(*self.client.get_watermark_offsets(part, timeout=POLL_S))
         except KafkaException:
-            return  # asked again at the next poll
+            return  # the next poll tries again
         del self._overtaken[place]
         if place not in self._next:
             return
@@ -85,27 +85,28 @@ class PartitionReader:
             return
         if gap is not None:
             self._next[place] = gap.resume
-        # The client has stopped to fetch this partition, and refuses a seek then. So all are given
-        # again, each where it is.
+        # The client has stopped fetching this partition, and would refuse a seek. So all partitions
+        # are assigned again, each at its offset.
         self.client.assign([TopicPartition(*each, offset) for each, offset in self._next.items()])
         self.client.pause(
             [TopicPartition(*each) for each, queue in self._buffer.queues.items() if queue.paused]
         )
 
     def _read_again(self) -> None:
-        """Seek to the start position of each partition that one poll took away and gave back.
+        """Seek to the start position of each partition that one poll revoked and assigned again.
 
-        Messages that were read for it may come from before or from after; the order is lost.
+        Messages that were read for it may come from before or after that, so their order is not
+        certain.
         """
         for place, offset in self._given_back.items():
-            # In the wrong state for a seek nothing has been read yet.
+            # If the client refuses the seek, nothing has been read yet.
             with contextlib.suppress(KafkaException):
                 self.client.seek(TopicPartition(*place, offset))
         self._given_back.clear()
 
     def wake(self, place: Partition) -> None:
-        """Ask the broker something: the client's thread for it sleeps up to a second where
-        everything was paused.
+        """Send the broker a request, because the client's thread for it sleeps for up to a second
+        if everything was paused.
         """
         with contextlib.suppress(KafkaException):
             self.client.get_watermark_offsets(TopicPartition(*place), timeout=WAKE_S)
@@ -126,10 +127,11 @@ class PartitionReader:
         *,
         held: bool,
     ) -> dict[Partition, int | None]:
-        """Read partitions from where Kafka or the sink says, where that is still there.
+        """Read partitions from where Kafka or the sink says, if that offset still exists.
 
-        `own` is what the sink's books say (None: it keeps none), `ids` the topics' ids. Returns the
-        offset of each that is read (None: the beginning); one behind a gap may be left out.
+        `own` has the sink's books (None: it keeps none), `ids` the topics' ids. Returns the offset
+        of each partition that is read (None: the beginning); a partition with a gap may be left
+        out.
         """
         begin, given = {}, []
         committed = answered(
@@ -144,8 +146,8 @@ class PartitionReader:
                 if not self._gaps.goes_on(gap):
                     continue
                 offset = gap.resume
-            # Never left to the client: paused while it looks for the beginning, it would begin
-            # there a second time.
+            # Never left to the client: if it is paused while it looks for the beginning, it would
+            # begin there a second time.
             given.append(TopicPartition(*place, low if offset is None else offset))
             begin[place] = offset
         self._take(given, held=held)
@@ -165,23 +167,21 @@ class PartitionReader:
         }
         self._watermarks.begin(list(begin))
         if given:
-            # Said either way: the client remembers a pause over the partition's being taken away
-            # and given back.
+            # Set in either case, because the client remembers a pause across revocation and
+            # reassignment.
             (self.client.pause if held else self.client.resume)(given)
 
     def give_up(self, places: Sequence[Partition]) -> None:
-        """These were taken away; messages of them that are on the way belong to the next owner."""
+        """These were revoked; their messages that are on the way belong to the next owner."""
         self._revoked.update(places)
         self._watermarks.end(places)
 
     def forget(self, place: Partition) -> int | None:
-        """Read nothing more of a partition; returns what its next offset was."""
+        """Stop reading a partition; returns its next offset."""
         return self._next.pop(place, None)
 
     def high(self, place: Partition) -> int | None:
-        """The offset that the partition's next message will have, as far as the client has
-        heard.
-        """
+        """The offset of the partition's next message, as far as the client knows it."""
         return self._watermarks.high.get(place)
 
 

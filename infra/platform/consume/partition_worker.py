@@ -1,4 +1,4 @@
-"""One task a partition: a batch at a time, in order, and its end within a limit."""
+"""One task for each partition: one batch at a time, in order, and stopped within a limit."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from infra.platform.sinks.batch import Partition
 
 logger = structlog.get_logger()
 
-#: Messages read at once at least, where so many wait: reading ten costs nearly as much as reading
+#: The fewest messages read at once, if that many wait: reading ten costs nearly as much as reading
 #: a hundred.
 READ_MESSAGES = 250
-#: Of a handover within what the group waits for (broker.REBALANCE_S): so long what is in flight may
-#: end by itself, then it is cut where nothing is under way.
+#: The part of a handover's time (broker.REBALANCE_S) in which messages in flight may finish; then
+#: idle workers are cancelled.
 FINISH_S, CUT_S = 20.0, 90.0
 
 
 class PartitionWorkers:
-    """The workers of the partitions that a consumer has, in the event loop.
+    """The workers of a consumer's partitions, in the event loop.
 
-    Each takes from its partition's queue in the buffer. An error of the sink ends its worker and is
-    given to `fail`; the others go on.
+    Each takes messages from its partition's queue in the buffer. An error of the sink ends its
+    worker and is passed to `fail`; the others go on.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class PartitionWorkers:
         self._tasks: dict[Partition, asyncio.Task[None]] = {}
 
     def start(self, place: Partition, *, held: bool) -> None:
-        """Give a partition an empty queue and a worker; `held` ones begin paused."""
+        """Give a partition an empty queue and a worker; a `held` one begins paused."""
         queue = self._buffer.queues[place] = PartitionQueue()
         queue.paused = held
         self._tasks[place] = asyncio.create_task(self._work(place, queue))
@@ -76,10 +76,10 @@ class PartitionWorkers:
             await _until(queue.empty, self._tasks[place])
 
     async def release(self, places: Sequence[Partition]) -> None:
-        """Forget what waits, finish what is in flight, end the workers.
+        """Drop what waits, finish what is in flight, stop the workers.
 
-        Each within a limit, or the group would go on without us. What waits to be tried again is
-        not waited for, and a write that takes too long is cut: its events come again.
+        Each within a limit, or the group would go on without us. Retries that wait are not waited
+        for, and a write that takes too long is cancelled; its events come again.
         """
         # Not those whose assignment failed.
         held = [place for place in places if place in self._buffer.queues]
@@ -102,13 +102,13 @@ class PartitionWorkers:
             del self._buffer.queues[place]
 
     async def end(self) -> None:
-        """End every worker, whatever it does."""
+        """Stop every worker at once."""
         await end_tasks(list(self._tasks.values()))
 
 
 async def _until(event: asyncio.Event, worker: asyncio.Task[None]) -> None:
-    """Wait for a state of a queue, or for the end of its worker, which then brings it about no
-    more.
+    """Wait for a state of a queue, or for the end of its worker, after which the state
+    cannot come.
     """
     waiting = asyncio.ensure_future(event.wait())
     await asyncio.wait([worker, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +116,7 @@ async def _until(event: asyncio.Event, worker: asyncio.Task[None]) -> None:
 
 
 async def _cut(tasks: Sequence[asyncio.Task[None]], limit_s: float) -> int:
-    """Cancel tasks and wait for their end, but not for ever; how many have not ended."""
+    """Cancel tasks and wait for their end, with a limit; returns how many have not ended."""
     for task in tasks:
         task.cancel()
     if not tasks:
@@ -126,7 +126,7 @@ async def _cut(tasks: Sequence[asyncio.Task[None]], limit_s: float) -> int:
 
 
 async def end_tasks(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait for their end, whatever it is."""
+    """Cancel tasks and wait for their end, however they end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

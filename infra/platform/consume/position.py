@@ -1,4 +1,4 @@
-"""How far each partition has come: accepted by the sink, durable there, committed to Kafka."""
+"""How far each partition is: accepted by the sink, durable there, and committed to Kafka."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from infra.platform.sinks.connector import WriteStatus
 
 
 class Positions:
-    """The next offset of each partition, at three degrees of certainty; none ever overtakes the
-    one before it.
+    """The next offset of each partition in three degrees of certainty; none ever overtakes the
+    previous degree.
     """
 
     def __init__(self) -> None:
@@ -20,14 +20,14 @@ class Positions:
         self.accepted: dict[Partition, int] = {}
         self.durable: dict[Partition, int] = {}
         self.committed: dict[Partition, int] = {}
-        #: Behind the last event that the sink has taken: what was put aside, and tombstones, are
-        #: not in its books. And how far of this is durable.
+        #: Behind the last event that the sink has taken (dead letters and tombstones are not in its
+        #: books), and how far of this is durable.
         self.wrote: dict[Partition, int] = {}
         self.booked: dict[Partition, int] = {}
 
     def begin(self, place: Partition, offset: int | None, booked: int | None = None) -> None:
-        """A partition was assigned; it starts at this offset, or where its group has none yet
-        (None). The sink's own books have it at `booked`.
+        """A partition was assigned; it starts at this offset, or at None if its group has none yet.
+        The sink's own books have it at `booked`.
         """
         self.forget(place)
         self._begun.add(place)
@@ -43,8 +43,8 @@ class Positions:
             known.pop(place, None)
 
     def note(self, place: Partition, end: int, status: WriteStatus) -> None:
-        """Everything before `end` was written; behind events that are only accepted, nothing
-        counts as durable.
+        """Everything before `end` was written; behind events that are only accepted, nothing counts
+        as durable.
         """
         if place not in self._begun:
             return
@@ -56,7 +56,7 @@ class Positions:
             self.accepted[place] = end
 
     def flushed(self, before: Mapping[Partition, int], wrote: Mapping[Partition, int]) -> None:
-        """What had been accepted, and taken by the sink, when a flush began is durable now."""
+        """Everything that was accepted when a flush began is durable now."""
         for place, end in before.items():
             if place in self.accepted:
                 self.durable[place] = end
@@ -66,7 +66,7 @@ class Positions:
                     del self.accepted[place]
 
     def fresh(self, places: Iterable[Partition]) -> dict[Partition, int]:
-        """What is durable and not committed yet, of these partitions."""
+        """The durable offsets of these partitions that are not committed yet."""
         return {
             place: self.durable[place]
             for place in places

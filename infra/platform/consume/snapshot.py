@@ -13,7 +13,7 @@ High = Callable[[Partition], int | None]
 
 
 def buffer_state(buffer: Buffer) -> dict[str, object]:
-    """What waits and what is being written, in messages and in bytes, with the limits."""
+    """What waits and what is being written, in messages and bytes, with the limits."""
     return {
         "enqueued": buffer.enqueued,
         "queue_depth": buffer.depth,
@@ -28,7 +28,7 @@ def buffer_state(buffer: Buffer) -> dict[str, object]:
 
 
 def delivery_state(delivery: Delivery) -> dict[str, object]:
-    """What the sink holds that is not durable yet, and what it refused."""
+    """What the sink holds and has not made durable, and what it has refused."""
     accepted_bytes, accepted_events = delivery.accepted
     return {
         "dead_letters": delivery.dead_letters.count,

@@ -1,1 +1,1 @@
-"""What every process of the platform needs: errors, retries, log, event loop."""
+"""The code that every process of the platform needs: errors, retries, log, event loop."""

@@ -1,5 +1,5 @@
-"""What of an address and of a catalog's properties may be shown: no login, no path or query, which
-may hold tokens.
+"""Shows addresses and a catalog's properties without secrets: no login, and no path or query, which
+may contain tokens.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from infra.validate import is_url
 
 HIDDEN = "***"
-#: Shorter values are no secrets, and hiding them would leave no text.
+#: Shorter values are not treated as secrets, because hiding them would hide most of the text.
 _SECRET_LENGTH = 4
 _HARMLESS = frozenset({"type", "warehouse"})
 
@@ -22,7 +22,9 @@ def shown(url: str) -> str:
     except ValueError:
         return HIDDEN
     if not parts.scheme or "@" in parts.path + parts.query + parts.fragment:
-        return HIDDEN  # a password with a slash in it would make its beginning look like the host
+        return (
+            HIDDEN  # a slash in a password would make the password's beginning look like the host
+        )
     if parts.netloc:
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return (
@@ -31,8 +33,8 @@ def shown(url: str) -> str:
 
 
 def url_mistakes(option: str, url: str) -> list[str]:
-    """What is wrong with an HTTP address on a command line; it is not repeated, for it may hold a
-    secret.
+    """Mistakes in an HTTP address on a command line; the address is not repeated, because it may
+    contain a secret.
     """
     if not is_url(url):
         return [f"{option} is not an http or https address"]
@@ -45,9 +47,7 @@ def url_mistakes(option: str, url: str) -> list[str]:
 
 
 def concealed(text: str, properties: Mapping[str, str]) -> str:
-    """A text, such as an error's, in which none of the properties' values stand that may be
-    secret.
-    """
+    """A text, such as an error's, with every property's value hidden that may be secret."""
     for value in sorted(set(_secrets(properties)), key=len, reverse=True):
         text = text.replace(value, shown(value) if "://" in value else HIDDEN)
     return text

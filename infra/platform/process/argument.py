@@ -1,5 +1,5 @@
-"""One option of a process of the platform, declared once: its place in `--help`, its default and
-its check come from the same record.
+"""One option of a process of the platform, declared once: `--help`, default and check come from the
+same record.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from infra.platform.process.address import url_mistakes
 from infra.schemas.envelope import is_probe_column
 from infra.validate import MOST_PORT, are_addresses, dsn_mistakes, is_topic, is_whole, unwritable
 
-#: What is wrong with an option's text: the flag and the text go in, sentences come out.
+#: Takes an option's flag and text, and returns the mistakes as sentences.
 Check = Callable[[str, str, Mapping[str, str]], list[str]]
 
 
 def anything(flag: str, text: str, environ: Mapping[str, str]) -> list[str]:  # noqa: ARG001 - a check that finds nothing
-    """Every text is right."""
+    """Accept every text."""
     return []
 
 
@@ -26,7 +26,7 @@ def anything(flag: str, text: str, environ: Mapping[str, str]) -> list[str]:  # 
 class Argument:
     """An option of a platform process.
 
-    A `default` of None means that it must be given. `check` is asked for every text but an empty
+    A `default` of None means that the option is required. `check` gets every text except an empty
     default, which stands for "not given".
     """
 
@@ -42,7 +42,7 @@ class Argument:
 
 
 class _DefaultsShown(argparse.HelpFormatter):
-    """Says behind each option that may be left out what holds then."""
+    """Shows the default of every option that may be left out."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.required or action.default == argparse.SUPPRESS:
@@ -53,7 +53,7 @@ class _DefaultsShown(argparse.HelpFormatter):
 def argument_parser(
     program: str, description: str, arguments: Iterable[Argument]
 ) -> argparse.ArgumentParser:
-    """The command line. All texts stay texts here and are checked together by `text_mistakes`."""
+    """The command line. All options stay texts here; `text_mistakes` checks them together."""
     top = argparse.ArgumentParser(
         prog=program, description=description, formatter_class=_DefaultsShown
     )
@@ -69,7 +69,7 @@ def argument_parser(
 def text_mistakes(
     arguments: Iterable[Argument], options: argparse.Namespace, environ: Mapping[str, str]
 ) -> list[str]:
-    """What is wrong with each option taken alone."""
+    """The mistakes in each option by itself."""
     return [
         mistake
         for argument in arguments

@@ -2,8 +2,8 @@
 
 PlatformError
 ├── UnreachableError   exit 3: a server does not answer at the start; the message names it
-├── ConfigError        exit 2: something that only its owner can put right; the message says how
-│   └── TableRefusedError     of one target: none of its events can be written as it is
+├── ConfigError        exit 2: only the owner can correct this; the message has the remedy
+│   └── TableRefusedError     a target takes no event in its present state
 ├── EventError         an event that cannot be processed; it stops its partition
 │                      unless there is a dead-letter topic
 ├── RefusedError       a sink refuses events: the same write would be refused again
@@ -17,7 +17,7 @@ from enum import Enum
 
 
 class Remedy(Enum):
-    """What is done about an answer of the other side; each sink has its table of them."""
+    """The reaction to an error of the other side; each sink has a table of its errors."""
 
     RETRY = "retry"
     REFUSE_EVENT = "refuse the event"
@@ -26,7 +26,7 @@ class Remedy(Enum):
 
 
 class PlatformError(Exception):
-    """Root of what the platform itself can report."""
+    """Root of the errors that the platform reports."""
 
 
 class UnreachableError(PlatformError):
@@ -34,11 +34,11 @@ class UnreachableError(PlatformError):
 
 
 class ConfigError(PlatformError):
-    """What was asked for cannot be done as things are."""
+    """The request cannot be carried out in the present state of things."""
 
 
 class TableRefusedError(ConfigError):
-    """A target that can take no event as it is, whatever the event; names the target."""
+    """A target that takes no event in its present state, whatever the event; names the target."""
 
 
 class EventError(PlatformError):
@@ -46,16 +46,13 @@ class EventError(PlatformError):
 
 
 class RefusedError(PlatformError):
-    """Events that the sink will never take; which of them, the platform finds out by writing fewer
-    at a time.
+    """Events that the sink will never take; the platform finds out which by writing fewer at a
+    time.
     """
 
 
 class RetryableError(PlatformError):
-    """A failure of the moment;
-
-    `retry_after_s` is how long the other side asked to be left alone.
-    """
+    """A temporary failure; `retry_after_s` is how long the other side asked to wait."""
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""An event loop whose timers are as fine as the clock; epoll alone would round every wait up to a
+"""An event loop with timers as fine as the clock; epoll alone would round every wait up to a
 millisecond.
 """
 

@@ -1,4 +1,4 @@
-"""Trying again what fails for the moment: how long to wait, and when to give up."""
+"""Retries after temporary failures: how long to wait, and when to give up."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait between attempts: doubling from `first_s` to `longest_s`, each time by
-    chance shorter.
+    """The waits between attempts: doubled from `first_s` to `longest_s`, each shortened at random.
 
-    After `limit_s` of failing the last failure is raised.
+    After `limit_s` of failures the last one is raised.
     """
 
     first_s: float = 0.05
@@ -31,16 +30,15 @@ class Backoff:
     limit_s: float = 60.0
 
     def pause_s(self, attempt: int, chance: float) -> float:
-        """The pause after the attempt of this number (from 1);
-
-        `chance` is from 0 to 1 (full jitter over half).
+        """The pause after this attempt (counted from 1); `chance` is from 0 to 1 (full jitter over
+        half).
         """
         whole_s: float = min(self.longest_s, self.first_s * 2 ** min(attempt - 1, 30))
         return whole_s * (1 + chance) / 2
 
 
 class Troubles:
-    """What keeps failing now and is tried again: shown with the errors, gone when it succeeds."""
+    """Failures that are being retried: shown with the errors until they succeed."""
 
     def __init__(self) -> None:
         self._now: dict[object, str] = {}
@@ -50,7 +48,7 @@ class Troubles:
         self._now[key] = text
 
     def over(self, key: object) -> None:
-        """This has succeeded, or is not tried any more."""
+        """This has succeeded, or is no longer tried."""
         self._now.pop(key, None)
 
     def texts(self) -> list[str]:
@@ -58,14 +56,14 @@ class Troubles:
         return list(self._now.values())
 
 
-#: Tasks that wait to try again, and tasks that shall not wait any more.
+#: Tasks that wait for a retry, and tasks that must no longer wait.
 _WAITING: WeakSet[asyncio.Task[Any]] = WeakSet()
 _HURRIED: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 def hurry(task: asyncio.Task[Any]) -> None:
-    """Cancel a task that waits to try again, now or as soon as it begins to: there nothing is
-    under way that could be cut in its middle.
+    """Cancel a task that waits for a retry, now or as soon as it waits: then no action is cut off
+    in the middle.
     """
     _HURRIED.add(task)
     if task in _WAITING:
@@ -73,11 +71,11 @@ def hurry(task: asyncio.Task[Any]) -> None:
 
 
 class Retries:
-    """Tries again what fails on one other side, `name`, with backoff and jitter, up to a limit or
-    until `give_up`.
+    """Retries actions on one other side, `name`, with backoff and jitter, up to a limit or until
+    `give_up`.
 
-    Refusals and mistakes in the configuration are passed on at once. What fails a second time is in
-    `troubles` until it succeeds.
+    Refusals and configuration errors are raised at once. A failure is in `troubles` from the second
+    time on until it succeeds.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class Retries:
         self._given_up = asyncio.Event()
 
     def give_up(self) -> None:
-        """From now on the first failure is raised."""
+        """Raise every first failure from now on."""
         self._given_up.set()
 
     @property
@@ -104,7 +102,7 @@ class Retries:
         return self._given_up.is_set()
 
     async def again(self, what: str, action: Callable[[], Awaitable[T]]) -> T:
-        """The action's answer, as soon as there is one; else its last failure."""
+        """The action's result; or its last failure if the retries are over."""
         started_s = time.monotonic()
         attempt, trouble = 0, object()
         try:
@@ -127,7 +125,7 @@ class Retries:
         return f"{self._name} fails, attempt {attempt} of {what}: {type(error).__name__}: {error}"
 
     async def pause(self, what: str, attempt: int, error: Exception) -> None:
-        """Wait as long as after the attempt of this number; not longer than until `give_up`."""
+        """Wait as long as after this attempt, but not longer than until `give_up`."""
         self.count += 1
         pause_s = self._backoff.pause_s(attempt, self._chance())
         if isinstance(error, RetryableError):

@@ -1,5 +1,5 @@
-"""What every process of the platform tells about itself, on loopback HTTP (docs/platform.md lists
-the routes).
+"""The figures of every process of the platform, on loopback HTTP (docs/platform.md lists the
+routes).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from infra.client.environment import TELEMETRY_TOKEN
 from infra.client.guard import is_starter
 
 HOST = "127.0.0.1"
-#: Under these names a browser may ask for this process; any other was bound to its address by
-#: somebody else (DNS rebinding).
+#: The host names under which a browser may reach this process; any other was bound to its address
+#: by an attacker (DNS rebinding).
 NAMES = ("127.0.0.1", "localhost")
 INTERVAL_S = 0.1
-#: Samples of two minutes; a reader that needs more asks more often.
+#: Samples of two minutes; readers that need more must ask more often.
 KEPT_SAMPLES = 1200
 
 
@@ -63,7 +63,7 @@ class Figure:
 class ProcessSnapshot(msgspec.Struct, kw_only=True):
     """`GET /snapshot`: one process of the platform, what it holds, and each step's figures.
 
-    What its source and its sink tell beside that is for people and charts; each has its own.
+    Further figures of its source and sink are for people and charts, and differ between sinks.
     """
 
     schema: int = 1
@@ -101,7 +101,7 @@ class FigureSource(Protocol):
 
     @property
     def errors(self) -> Sequence[str]:
-        """What has failed and is not tried again."""
+        """Permanent failures."""
 
     def snapshot(self) -> dict[str, object]:
         """Its figures as plain data."""
@@ -133,10 +133,10 @@ def held_mistakes(held: str, environ: Mapping[str, str]) -> list[str]:
 
 
 class TelemetryServer(Collector):
-    """Serves the figures of where events come from and of where they become durable.
+    """Serves the figures of the source and the sink of events.
 
-    It answers requests that name this machine as their host, and `POST /begin` only with the
-    process' token (`Authorization: Bearer ...`): a page in somebody's browser knows neither.
+    It answers only requests whose host is this machine, and `POST /begin` only with the process's
+    token (`Authorization: Bearer ...`): a page in a browser knows neither.
     """
 
     def __init__(self, source: FigureSource, sink: Measured) -> None:
@@ -170,9 +170,9 @@ class TelemetryServer(Collector):
             await self._runner.cleanup()
 
     def snapshot(self) -> ProcessSnapshot:
-        """Everything but the ledger's ranges, as plain data."""
+        """All figures except the ledger's ranges, as plain data."""
         memory = self._process.memory_full_info()
-        # Steps before counts: a step that begins meanwhile has both or neither.
+        # Steps before counts: a step that begins in between is then in both or in neither.
         steps = self._sink.steps
         return ProcessSnapshot(
             pid=os.getpid(),
@@ -216,8 +216,8 @@ class TelemetryServer(Collector):
         return _answer(self.progress())
 
     async def _get_ledger(self, _: web.Request) -> web.Response:
-        """The whole ledger; what has arrived is copied here, and put into text elsewhere, so that
-        events go on.
+        """The whole ledger; arrivals are copied here, and encoded in another thread, so that events
+        go on.
         """
         return _answer(await asyncio.to_thread(self.arrivals().encode))
 

@@ -1,4 +1,4 @@
-"""Whether topics are still the same: a topic that was deleted and made again has its name, and
+"""Whether topics are still the same: a topic that was deleted and recreated has the same name and
 another id (KIP-516).
 """
 
@@ -12,9 +12,9 @@ from confluent_kafka.admin import AdminClient
 from infra.client.kafka import kafka_settings
 from infra.platform.process.error import RetryableError
 
-#: How long the broker may take to tell the topics' ids.
+#: The limit for the broker's answer about topics' ids.
 DESCRIBE_S = 10.0
-#: How often whoever uses topics looks whether they are still the same.
+#: How often users of topics check whether these are still the same.
 WATCH_S = 5.0
 
 
@@ -54,7 +54,7 @@ def _is_missing(error: Exception) -> bool:
 
 
 def changed_topics(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """Of topics that are another one now, or none any more, what has happened."""
+    """What has happened to topics that were recreated or deleted."""
     found = {}
     for topic, number in known.items():
         if topic not in now:
@@ -68,8 +68,8 @@ def changed_topics(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str
 
 
 class TopicWatch:
-    """Tells which topics are no longer the same, look by look. One that is gone may only be moving
-    to another broker, so it has to be gone twice in a row.
+    """Finds topics that are no longer the same, look by look. A missing topic may only be moving to
+    another broker, so it must be missing twice in a row.
     """
 
     def __init__(self) -> None:

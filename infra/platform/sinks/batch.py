@@ -1,6 +1,4 @@
-"""Change events of one partition on their way: raw as Kafka gave them, then as a batch by
-columns.
-"""
+"""Change events of one partition: first raw messages from Kafka, then a batch by columns."""
 
 from __future__ import annotations
 
@@ -24,8 +22,8 @@ Partition = tuple[str, int]
 class Chunk:
     """Messages of one partition in their order, not yet read; a value of None is a tombstone.
 
-    Times are wall microseconds: `appended_us` as the broker took the message (to the millisecond),
-    `polled_us` as this process took it.
+    Times are wall microseconds: `appended_us` is when the broker took the message (to the
+    millisecond), `polled_us` when this process took it.
     """
 
     values: Sequence[bytes | None]
@@ -55,7 +53,7 @@ class Chunk:
             return sum(map(len, filter(None, self.values)))
 
     def within(self, most: int) -> int:
-        """How many messages, from the first on, have at most so many bytes."""
+        """How many messages, from the first on, have at most this many bytes."""
         if self.bytes <= most:
             return len(self)
         ends = accumulate(len(value or b"") for value in self.values)
@@ -70,7 +68,7 @@ class Chunk:
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
-    """Chunks of one partition behind one another."""
+    """Chunks of one partition, one after another, as one."""
     if len(chunks) == 1:
         return chunks[0]
     columns = zip(*(chunk._columns() for chunk in chunks), strict=True)
@@ -82,10 +80,10 @@ class Batch:
     """Events of one partition and one writer schema in their order; all columns have the same
     length.
 
-    `rows` reads their bytes when asked; `keys` are the records' keys as they came, which
-    `key_reader` reads. `end` is the offset after the last message that this batch accounts for,
-    tombstones included. A part of a batch knows the `whole` that was read, and at which of its
-    events it begins (`first`).
+    `rows` reads the events' bytes on demand; `keys` are the records' raw keys, which `key_reader`
+    reads. `end` is the offset behind the last message that this batch accounts for, tombstones
+    included. A part of a batch knows the `whole` that was read, and the index of its first event
+    there (`first`).
     """
 
     topic: str
@@ -99,7 +97,7 @@ class Batch:
     end: int
     whole: Batch | None = None
     first: int = 0
-    #: The keys once more, where they lie behind one another already.
+    #: The same keys as one array of bytes, if they exist in this form.
     key_octets: Octets | None = None
 
     def __len__(self) -> int:
@@ -121,8 +119,8 @@ class Batch:
         return key_ids(self.key_octets or key_octets(self.keys))
 
     def key_only(self) -> NDArray[np.bool_]:
-        """Which events know of the row before them only its key; in its other columns stands what
-        Debezium writes where it was sent nothing.
+        """Which events know only the key of the row before them; its other columns are Debezium's
+        fillers.
         """
         key = () if self.key_reader is None else self.key_reader.columns
         return self.rows.key_only("before", {column.name for column in key})
@@ -161,7 +159,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """A message that cannot be read, or that a sink refuses, and why."""
+    """A message that cannot be read, or that a sink refuses, and the reason."""
 
     topic: str
     partition: int
@@ -182,14 +180,16 @@ class Poison:
 
 
 def poison_of(batch: Batch, cause: Exception) -> Poison:
-    """A batch of a single event as what it has turned out to be."""
+    """A batch of a single event as the Poison that it has turned out to be."""
     (value,) = batch.rows.messages()
     return Poison(batch.topic, batch.partition, int(batch.offsets[0]), batch.keys[0], value, cause)
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Messages without events, such as tombstones: nothing to write, but a position to keep."""
+    """Messages without events, such as tombstones: nothing is written, but the position
+    advances.
+    """
 
     place: Partition
     end: int

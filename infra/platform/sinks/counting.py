@@ -1,4 +1,4 @@
-"""Sinks for measuring the way there: one that counts, one that is slow."""
+"""Sinks that measure the way to the sink: one counts, one is slow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.platform.sinks.plugin import SinkPlugin
 
 
 class CountingSink(SinkConnector):
-    """Counts events, and can be awaited until so many have come.
+    """Counts events; tests can wait until a number of them has come.
 
     An event that comes again counts once.
     """
@@ -47,7 +47,7 @@ class CountingSink(SinkConnector):
         return WriteStatus.DURABLE
 
     async def reached(self, count: int) -> None:
-        """Return when at least so many events have come."""
+        """Return when at least `count` events have come."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.count >= count)
 

@@ -23,15 +23,17 @@ from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
 logger = structlog.get_logger()
 
-#: Events of a partition are booked together when so many have come, or when somebody asks for the
-#: figures.
+#: Events of a partition are booked together when this many have come, or when figures are asked
+#: for.
 BOOKED_TOGETHER = 2000
 _DELETED = ord("d")
 
 
 @dataclass(frozen=True, slots=True)
 class _Events:
-    """What is kept of a batch for the books: an entry an event. Times are wall microseconds."""
+    """The data of a batch that the books need: one entry for each event. Times are wall
+    microseconds.
+    """
 
     probes: Sequence[bytes]
     deleted: NDArray[np.bool_]
@@ -70,9 +72,9 @@ class InstrumentedSink(SinkConnector):
     """Wraps a sink: write times, batch sizes, each event's latency split into stages, and the
     ledger.
 
-    An event counts when it is durable. The stages commit, capture, fetch, queue and sink write lie
-    on one timeline, so for every event they sum to its end-to-end latency (docs/measurement.md).
-    `call` has the time of each write, `commit` that of each flush which made something durable.
+    An event counts once it is durable. The stages commit, capture, fetch, queue and sink write lie
+    on one timeline, so for every event they add up to its end-to-end latency (docs/measurement.md).
+    `call` has the time of each write, `commit` that of each flush that made something durable.
     """
 
     def __init__(
@@ -169,8 +171,8 @@ class InstrumentedSink(SinkConnector):
         await self._sink.close()
 
     def _events(self, batch: Batch) -> _Events:
-        """What the books need; of a batch that is written in parts it is read once, all
-        together.
+        """The data that the books need; if a batch is written in parts, it is read once as
+        a whole.
         """
         whole = batch.whole or batch
         known = self._whole.pop(batch.place, None)
@@ -192,7 +194,7 @@ class InstrumentedSink(SinkConnector):
         )
 
     def _probes(self, batch: Batch) -> Sequence[bytes]:
-        """Each event's probe: of the row as it is now, or as it was where it was deleted."""
+        """Each event's probe: of the row after the change, or before it for a delete."""
         deleted = batch.rows.operation == _DELETED
         if not deleted.any():
             return self._side(batch, "after")
@@ -218,9 +220,7 @@ class InstrumentedSink(SinkConnector):
             self._book(partition)
 
     def _book(self, partition: int) -> None:
-        """Enter what has become durable in a partition into the ledger and the histograms, in its
-        order.
-        """
+        """Enter a partition's durable events into the ledger and the histograms, in their order."""
         parts = self._unbooked.pop(partition)
         events = parts[0].events if len(parts) == 1 else _joined([part.events for part in parts])
         sizes = [len(part.events) for part in parts]

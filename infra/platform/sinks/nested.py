@@ -1,8 +1,8 @@
-"""Arrays, maps and records as JSON, for sinks whose tables have no type for them, and as
-PostgreSQL's text, for its own.
+"""Arrays, maps and records as JSON, for sinks whose tables have no type for them; and as
+PostgreSQL's text, for PostgreSQL.
 
-What JSON cannot hold exactly is text, as it is for whole columns: decimals in digits, floats that
-are no numbers, dates and times in ISO 8601, bytes as the sink writes them.
+Values that JSON cannot hold exactly become text, as for whole columns: decimals in digits, NaN and
+infinity, dates and times in ISO 8601, bytes as the sink writes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NO_NUMBER = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 def nested(value: Any, octets_text: Callable[[bytes], str]) -> Any:
-    """The value in what every writer of JSON knows."""
+    """The value in types that every JSON writer knows."""
     if isinstance(value, Mapping):
         return {name: nested(each, octets_text) for name, each in value.items()}
     if isinstance(value, list):
@@ -34,7 +34,7 @@ def nested(value: Any, octets_text: Callable[[bytes], str]) -> Any:
 
 
 def float_value(value: float) -> float | str:
-    """A float, or the name of what is none."""
+    """A float; for NaN and infinity their names."""
     return value if math.isfinite(value) else _NO_NUMBER.get(value, "NaN")
 
 

@@ -1,4 +1,4 @@
-"""Which operations a sink that keeps the source's current rows can follow."""
+"""The operations that a sink of current rows can follow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEW = [ord(operation) for operation in "cr"]
 
 
 def refuse_others(batch: Batch) -> None:
-    """Raise RefusedError where an operation changes no row."""
+    """Raise RefusedError for an operation that changes no single row."""
     if not np.isin(batch.rows.operation, _OF_ROWS).all():
         raise RefusedError(
             f"{batch.topic}[{batch.partition}] has an operation that changes no row, such as"
@@ -23,7 +23,7 @@ def refuse_others(batch: Batch) -> None:
 
 
 def refuse_rowless(batch: Batch) -> None:
-    """Raise RefusedError where an event has not the row that its operation is about."""
+    """Raise RefusedError if an event lacks the row that its operation needs."""
     deleted = batch.rows.operation == ord("d")
     there = np.where(deleted, batch.rows.present("before"), batch.rows.present("after"))
     if not there.all():

@@ -1,9 +1,9 @@
-"""What a sink declares, and which sinks there are.
+"""The record of a sink, and the sinks that exist.
 
 A sink is a module in this folder, or a folder here with a module `plugin`, that has a SinkPlugin;
 or an installed distribution's entry point in the group `locust_cdc.platform.sinks` (CONTRIBUTING.md
-goes through it step by step). Declarations are light: what a sink's libraries are is imported in
-`make`, only where that sink is chosen.
+has the steps). Declarations are light: `make` imports the sink's libraries, so only a chosen sink
+needs them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def _common_interval_s(options: argparse.Namespace) -> float:
 class SinkPlugin:
     """A sink as the platform's command line knows it.
 
-    `make` gives the sink, not yet opened; it gets the options after all checks. `arguments` are
-    the sink's own options, each checked alone wherever it is given; `mistakes` checks what they
-    mean together, and is asked only where this sink is chosen. `flush_interval_s` says how often a
-    sink that only accepts is flushed. `real` sinks come behind those made for measuring.
+    `make` returns the sink, not yet opened; it gets the options after all checks. `arguments` are
+    the sink's own options, and each is checked by itself wherever it is given. `mistakes` checks
+    them together, and is called only for the chosen sink. `flush_interval_s` is how often a sink
+    that only accepts is flushed. `real` sinks are listed behind those made for measuring.
     """
 
     name: str

@@ -1,9 +1,10 @@
-"""Change events as Arrow arrays of explicit types, made from their bytes by column.
+"""Turns change events into Arrow arrays of explicit types, from their bytes, column by column.
 
 The types come from the writer schema and never from the values, so a column that is all NULL keeps
-its type. What has no exact Arrow type is text: decimals without a fixed scale, JSON, times with a
-zone; arrays, maps and records are JSON with bytes in base64. Infinite timestamps are the numbers
-that Debezium sends for them, infinite dates the first and the last day that 32 bits hold.
+its type. Kinds without an exact Arrow type become text: decimals without a fixed scale, JSON, times
+with a zone. Arrays, maps and records become JSON with bytes in base64. Infinite timestamps are the
+numbers that Debezium sends for them; infinite dates are the first and the last day that 32 bits
+hold.
 """
 
 from __future__ import annotations
@@ -56,15 +57,15 @@ _TYPES: dict[ColumnKind, Any] = {
 _TO_US = {ColumnKind.TIME_MS: 1000, ColumnKind.TIMESTAMP_MS: 1000, ColumnKind.INSTANT_MS: 1000}
 _MOST_MS = 2**63 // 1000
 _FROM_NS = frozenset({ColumnKind.TIME_NS, ColumnKind.TIMESTAMP_NS})
-#: Debezium's op, and where an event stood, in front of its row's columns in a change log.
+#: Debezium's op and an event's position, in front of its row's columns in a change log.
 OPERATION = "op"
 POSITION = (
     pa.field("cdc_topic", pa.string()),
     pa.field("cdc_partition", pa.int32()),
     pa.field("cdc_offset", pa.int64()),
     pa.field("cdc_committed_at", _UTC),
-    #: Columns that the source did not send, because they are large and were not changed, or because
-    #: it knew only the key of a deleted row; they are NULL here.
+    #: Columns that the source did not send, because they are large and unchanged, or because it
+    #: knew only the key of a deleted row; they are NULL here.
     pa.field("cdc_not_sent", pa.string()),
 )
 
@@ -88,8 +89,8 @@ def _is_money(column: Column) -> bool:
 
 
 def row_schema(columns: Sequence[Column]) -> Any:
-    """The schema of a table's rows; every column may be NULL, since a delete may know the key
-    alone.
+    """The schema of a table's rows; every column may be NULL, because a delete may know only the
+    key.
     """
     return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
 
@@ -102,9 +103,7 @@ def change_schema(columns: Sequence[Column]) -> Any:
 
 
 def changes(batch: Batch) -> Any:
-    """A batch as a record batch of a change log: the row as it is after the change, or was before
-    a delete.
-    """
+    """A batch as a record batch of a change log: the row after the change, or before a delete."""
     rows, size = batch.rows, len(batch)
     columns, not_sent = row_arrays(batch)
     position = [
@@ -119,7 +118,7 @@ def changes(batch: Batch) -> Any:
 
 
 def row_arrays(batch: Batch) -> tuple[list[Any], list[list[str]]]:
-    """The rows by column, and for each event the columns that were not sent; raises
+    """The rows by column, and for each event the names of columns that were not sent; raises
     RefusedError.
     """
     rows = batch.rows
@@ -175,8 +174,8 @@ def _array(rows: Rows, side: RowImage, column: Column, not_sent: list[list[str]]
 
 
 def _in_us(numbers: NDArray[np.int64], column: Column) -> NDArray[np.int64]:
-    """Times in microseconds, other numbers as they are; raises ArrowInvalid for what would be
-    cut.
+    """Times in microseconds, other numbers unchanged; raises ArrowInvalid if digits would
+    be lost.
     """
     if column.kind in _FROM_NS:
         if (numbers % 1000).any():
@@ -201,7 +200,7 @@ def _numbers(numbers: NDArray[np.int64], there: NDArray[np.bool_], column: Colum
 
 def _days(days: NDArray[np.int64]) -> NDArray[np.int64]:
     """Infinite dates, for which Debezium sends days long before Christ, as the last and the first
-    that Iceberg has, so that they stand where they belong; raises ArrowInvalid for what is no date.
+    date of Iceberg, so that they sort correctly; raises ArrowInvalid for impossible dates.
     """
     early = np.flatnonzero(days < FIRST_DAY)
     if not len(early):
@@ -248,7 +247,7 @@ def _zoned(texts: Any) -> Any:
 
 
 def _instant_us(text: str | None) -> int | None:
-    """Microseconds of a text of Debezium's, also of years that Python does not know."""
+    """The microseconds of Debezium's text, also for years beyond Python's."""
     if text is None:
         return None
     if text in _INFINITY_US:

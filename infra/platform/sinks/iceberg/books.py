@@ -1,11 +1,11 @@
-"""How far each partition is, kept in the table itself: so that maintenance neither removes nor
+"""How far each partition is, stored in the table itself, so that maintenance neither removes nor
 falsifies it.
 
-Each commit sets table properties in the same transaction as its snapshot: the offsets, and which
-snapshot they hold for. Unlike a snapshot's summary, properties survive the expiry of snapshots and
-files that are rewritten. Unlike properties, a table can be rolled back: then the snapshot that they
-hold for is none of the current one's ancestors, and the offsets are those in the summary of the
-sink's newest ancestor, which each snapshot has as well.
+Each commit sets table properties in the same transaction as its snapshot: the offsets, and the
+snapshot for which they hold. Properties survive the expiry of snapshots and the rewriting of files,
+unlike a snapshot's summary. A table can be rolled back, but its properties cannot: then their
+snapshot is no ancestor of the current one, and the offsets are taken from the summary of the sink's
+newest ancestor, which each snapshot has as well.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pyiceberg.table.snapshots import Snapshot
 from infra.platform.process.error import ConfigError
 from infra.platform.sinks.batch import Partition
 
-#: Keys of a snapshot's summary and of the table's properties: whose commit it is, and each
-#: partition's next offset with it.
+#: Keys of a snapshot's summary and of the table's properties: the commit's tag, and with it each
+#: partition's next offset.
 COMMIT_TAG, OFFSETS_TAG = "cdc.commit", "cdc.offsets"
 #: Properties: the topics' ids, the snapshot that the offsets hold for and its sequence number.
 TOPICS, SNAPSHOT, SEQUENCE = "cdc.topic-ids", "cdc.snapshot", "cdc.sequence-number"
@@ -32,9 +32,7 @@ SOURCE, KEY = "cdc.source-table", "cdc.key"
 
 @dataclass(frozen=True, slots=True)
 class TableBooks:
-    """Each partition's next offset, the ids of the topics they are of, and the last commit's
-    tag.
-    """
+    """Each partition's next offset, the ids of their topics, and the last commit's tag."""
 
     offsets: Mapping[Partition, int] = field(default_factory=dict)
     topic_ids: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +61,7 @@ class TableBooks:
 
 
 def books_of(table: Table | None) -> TableBooks:
-    """What the table's books say now; raises ConfigError where that cannot be known."""
+    """The table's present books; raises ConfigError if they cannot be determined."""
     if table is None:
         return TableBooks()
     kept = table.properties
@@ -87,15 +85,15 @@ def books_of(table: Table | None) -> TableBooks:
 
 
 def is_tagged(table: Table, tag: str) -> bool:
-    """Whether a commit of this tag has come through and is still in effect."""
+    """Whether a commit with this tag has succeeded and is still in effect."""
     return any(_summary(snapshot).get(COMMIT_TAG) == tag for snapshot in _ancestors(table))
 
 
 def _holds(table: Table, snapshot_id: int, sequence: int) -> bool | None:
-    """Whether the current snapshot comes from this one; None where it begins a history of its own.
+    """Whether the current snapshot descends from this one; None if it begins a history of its own.
 
-    Where those between were expired, by the sequence number, which only grows: what was rolled back
-    is below, or comes from one that is.
+    If snapshots in between were expired, the sequence number decides, because it only grows: a
+    snapshot that was rolled back is below, or descends from one that is.
     """
     oldest = None
     for oldest in _ancestors(table):
@@ -113,7 +111,7 @@ def _holds(table: Table, snapshot_id: int, sequence: int) -> bool | None:
 
 
 def _ancestors(table: Table) -> Iterator[Snapshot]:
-    """The current snapshot and those that it comes from, as far as they are kept."""
+    """The current snapshot and its ancestors, as far as they are kept."""
     snapshot = table.current_snapshot()
     while snapshot is not None:
         yield snapshot

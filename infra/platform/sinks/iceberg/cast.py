@@ -1,8 +1,8 @@
-"""Values for a column of another type: exactly, or refused by name.
+"""Casts values to a column of another type: exactly, or refused by name.
 
-Arrow's own casts cut more than they tell (a double to a float, a moment to its date), so every
-value is cast back and compared. A cast that changes what a value means, such as a number of days
-into a date or a moment without its zone, is refused whatever the values.
+Arrow's own casts lose more than they report (a double to a float, a timestamp to its date), so
+every value is cast back and compared. A cast that changes the meaning, such as a number of days to
+a date or a timestamp without its zone, is refused whatever the values are.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _MOST_DIGITS = 76
 
 
 def exactly(name: str, values: Any, kind: Any) -> Any:
-    """The values as this type; raises RefusedError, which names the column, for one that it cannot
-    hold.
+    """The values as this type; raises RefusedError, which names the column, for a value that does
+    not fit.
     """
     if values.type == kind:
         return values
@@ -37,7 +37,7 @@ def exactly(name: str, values: Any, kind: Any) -> Any:
     try:
         made, compared = values.cast(kind), values
         if pa.types.is_integer(kind) and pa.types.is_decimal(values.type):
-            # Arrow takes a whole number for one of its type's most digits.
+            # Arrow requires the largest number of digits of an integer type.
             compared = values.cast(pa.decimal256(_MOST_DIGITS, values.type.scale))
         kept = _equal(made.cast(compared.type), compared)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -1,4 +1,4 @@
-"""What a failure of an Iceberg catalog or of its files means: one table, from the error's class.
+"""The meaning of errors of an Iceberg catalog or of its files: one table, by the error's class.
 
 PyIceberg maps the answers of a REST catalog to classes (its module catalog/rest/response.py):
 
@@ -18,8 +18,8 @@ from pyiceberg import exceptions as iceberg
 
 from infra.platform.process.error import RAISED_AS, PlatformError, Remedy
 
-#: The first class of an error's own line of descent that stands here counts; what is in no table
-#: may pass, and ends with the patience of who tries again.
+#: The first class in an error's class hierarchy that is listed here decides; an error in no table
+#: is retried until the patience ends.
 REMEDIES: Mapping[type[BaseException], Remedy] = {
     iceberg.CommitFailedException: Remedy.RETRY,
     iceberg.CommitStateUnknownException: Remedy.RETRY,
@@ -44,7 +44,7 @@ REMEDIES: Mapping[type[BaseException], Remedy] = {
 
 
 def remedy(error: BaseException) -> Remedy:
-    """What to do about an error that a commit, or a look at the table, has raised."""
+    """The reaction to an error that a commit, or a look at the table, has raised."""
     for each in _causes(error):
         for kind in type(each).__mro__:
             if kind in REMEDIES:

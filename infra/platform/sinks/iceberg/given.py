@@ -1,6 +1,6 @@
-"""Whether a table of somebody else's can take these events, looked at before the first one.
+"""Checks whether a table of the user's own can take these events, before the first one.
 
-Such a table is left as it is: the sink adds no column and makes none wider.
+Such a table is not changed: the sink adds no column and widens none.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pyiceberg.transforms import IdentityTransform, VoidTransform
 from infra.platform.process.error import RefusedError, TableRefusedError
 from infra.platform.sinks.iceberg.cast import have_same_meaning
 
-#: What PyIceberg asks for wherever a partition is more than a column's own value.
+#: The package that PyIceberg needs for partitions other than a column's own value.
 _CORE = "pyiceberg_core"
 
 
 def check_given(table: Table, name: str, events: Any) -> None:
-    """Raise TableRefusedError that says of every column why the table cannot take events of this
+    """Raise TableRefusedError that says for every column why the table cannot take events of this
     schema.
     """
     reasons = [*_about_partitions(table), *_about_columns(table, events)]
@@ -59,7 +59,7 @@ def _about_columns(table: Table, events: Any) -> Iterator[str]:
 
 
 def check_required(table: Table, rows: Any) -> None:
-    """Raise RefusedError where a row has nothing for a column that may not be NULL."""
+    """Raise RefusedError if a row has no value for a column that may not be NULL."""
     for field in table.schema().fields:
         if not field.required or field.name not in rows.schema.names:
             continue

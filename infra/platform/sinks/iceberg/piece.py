@@ -1,4 +1,4 @@
-"""Batches on their way into an Iceberg table, and what of them goes into one commit."""
+"""Batches on their way into an Iceberg table, and the parts of them that go into one commit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from infra.platform.sinks.batch import Partition
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A batch on its way: where it came from, its offsets up to `end`, its rows, and their schema
-    in the table.
+    """A batch on its way: its partition, its offsets up to `end`, its rows, and their schema in the
+    table.
     """
 
     place: Partition
@@ -27,22 +27,22 @@ class Piece:
 
 @dataclass(slots=True)
 class PieceGroup:
-    """Pieces that become durable together, under a tag by which a commit is recognised."""
+    """Pieces that become durable together, under a tag by which the commit is recognised."""
 
     pieces: list[Piece]
     tag: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def commits(self) -> Iterator[tuple[str, list[Piece]]]:
-        """What goes into one snapshot each, with its tag: pieces of one key.
+        """The pieces of each snapshot, with its tag: pieces with one key.
 
-        A key that changes under way must not be taken for the one before it.
+        A key that changes in between must not be mistaken for the previous one.
         """
         for number, (_, pieces) in enumerate(groupby(self.pieces, lambda piece: piece.key)):
             yield f"{self.tag}-{number}", list(pieces)
 
 
 def unwritten(pieces: Sequence[Piece], known: Mapping[Partition, int]) -> list[Piece]:
-    """What of the pieces has not taken effect yet, by the table's offsets."""
+    """The parts of the pieces that have not taken effect yet, by the table's offsets."""
     found = (_rest(piece, known.get(piece.place, 0)) for piece in pieces)
     return [piece for piece in found if piece is not None]
 

@@ -1,5 +1,5 @@
-"""The types of an Iceberg table and of the rows that come to it: wider ones are followed, others
-are fitted exactly or refused.
+"""The types of an Iceberg table and of incoming rows: wider types are followed, others must fit
+exactly or are refused.
 
 Iceberg lets a column become wider in three ways (its specification, "Schema Evolution"): int to
 long, float to double, and a decimal of the same scale to more digits.
@@ -21,8 +21,8 @@ _SAME = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
 
 
 def widened(*schemas: Any) -> Any:
-    """All columns of these schemas: of the widest type where Iceberg allows that, else of the
-    first that has them.
+    """All columns of these schemas: with the widest type if Iceberg allows that, otherwise with the
+    first type.
     """
     return reduce(_both, schemas, pa.schema([]))
 
@@ -46,8 +46,8 @@ def _wider(known: Any, coming: Any) -> Any:
 
 
 def check_narrowed(table: str, known: Any, coming: Any) -> None:
-    """Raise ConfigError where the source's columns no longer hold what the table has: its ALTER
-    TABLE has rounded or cut rows of which no event tells.
+    """Raise ConfigError if the source's columns no longer hold what the table has: the source's
+    ALTER TABLE has rounded or cut rows, and no event reports that.
     """
     lost = narrowed(known, coming)
     if lost:
@@ -59,8 +59,8 @@ def check_narrowed(table: str, known: Any, coming: Any) -> None:
 
 
 def check_names(table: str, known: Any, coming: Any) -> None:
-    """Raise ConfigError where a column may have got another name in the source: rows that are there
-    then have values under it of which no event tells.
+    """Raise ConfigError if a column may have been renamed in the source: existing rows then have
+    values under the new name that no event reports.
     """
     left = [column for column in known if column.name not in coming.names]
     new = [column for column in coming if column.name not in known.names]
@@ -74,7 +74,7 @@ def check_names(table: str, known: Any, coming: Any) -> None:
 
 
 def narrowed(known: Any, coming: Any) -> list[str]:
-    """The columns that hold less than was known of them."""
+    """The columns that can now hold less than before."""
     types = {column.name: column.type for column in known}
     return [
         column.name
@@ -103,8 +103,8 @@ def _is_fractional(kind: Any) -> bool:
 
 
 def fitted(rows: Any, schema: Any) -> Any:
-    """The rows with this schema's types, and in other columns their own; raises RefusedError for
-    what does not fit exactly.
+    """The rows with this schema's types, and other columns unchanged; raises RefusedError for
+    values that do not fit exactly.
     """
     kinds = {column.name: column.type for column in schema}
     columns = [
@@ -115,9 +115,8 @@ def fitted(rows: Any, schema: Any) -> Any:
 
 
 def in_numbers(schema: Any) -> Any:
-    """The schema with dates and times as the numbers that they are:
-
-    Python has no infinity and no year 12026.
+    """The schema with dates and times as numbers, because Python has no infinity and no
+    year 12026.
     """
     return pa.schema([pa.field(column.name, _number(column.type)) for column in schema])
 

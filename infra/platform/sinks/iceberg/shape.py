@@ -1,4 +1,4 @@
-"""The shape of a table: what it lacks of the rows that come, and the rows as it takes them."""
+"""The shape of a table: the columns that it lacks for incoming rows, and the rows in its form."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from infra.platform.sinks.iceberg.arrow import POSITION
 from infra.platform.sinks.iceberg.piece import Piece
 from infra.platform.sinks.iceberg.schema import widened
 
-#: The property of a table that the sink has created, and may therefore change.
+#: The property of a table that the sink has created and may therefore change.
 MARKER = "locust-cdc.sink"
 
 
 def appended_rows(table: Table, pieces: Sequence[Piece]) -> Any:
-    """The pieces' rows as they are appended: as one chunk, for Parquet is written a third faster
-    so than from a thousand rows at a time.
+    """The pieces' rows as one chunk for the append: Parquet is written a third faster in this form
+    than from a thousand rows at a time.
     """
     parts = pa.concat_tables(
         [pa.Table.from_batches([piece.rows]) for piece in pieces], promote_options="permissive"
@@ -33,7 +33,7 @@ def missing_columns(table: Table, wanted: Any) -> list[str]:
 
 
 def needs_shaping(table: Table, wanted: Any) -> bool:
-    """Whether the table must get columns, or wider ones; somebody else's is not made wider."""
+    """Whether the table needs more or wider columns; a table of the user's own is never changed."""
     if MARKER not in table.properties:
         return bool(missing_columns(table, wanted))
     known = table.schema().as_arrow()
@@ -41,9 +41,8 @@ def needs_shaping(table: Table, wanted: Any) -> bool:
 
 
 def no_bounds(schema: Any) -> dict[str, str]:
-    """No bounds of dates and times in the manifests:
-
-    PyIceberg cannot make any of infinity or of the year 12026.
+    """Turns off the bounds of dates and times in the manifests, because PyIceberg cannot compute
+    them for infinity or the year 12026.
     """
     temporal = [
         column.name

@@ -1,5 +1,5 @@
-"""Appends the change log to an Iceberg table, or keeps it equal to the source's: one commit an
-interval.
+"""Appends the change log to an Iceberg table, or keeps the table equal to the source's: one commit
+in each interval.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ def local_properties(warehouse: str) -> dict[str, str]:
 class IcebergSink(SinkConnector):
     """An Iceberg table of any catalog.
 
-    Batches are ACCEPTED, and DURABLE with the commit that `flush` makes.
+    Batches are ACCEPTED, and become DURABLE with the commit that `flush` makes.
 
-    Each snapshot's summary has a tag of its own and all partitions' next offsets. A commit whose
-    outcome is not known is looked for by its tag before anything is written again; a commit is
-    made only onto the snapshot whose offsets were looked at. So no event is appended twice, not
-    after a lost answer, not after a crash, not by two instances.
+    Each snapshot's summary has a tag of its own and all partitions' next offsets. After a commit of
+    unknown outcome its tag is looked up before anything is written again, and a commit is made only
+    onto the snapshot whose offsets were read. So no event is appended twice: not after a lost
+    answer, not after a crash, and not by two instances.
     """
 
     name = "iceberg"
@@ -90,23 +90,22 @@ class IcebergSink(SinkConnector):
         self._upsert = upsert
         self._catalog: Catalog | None = None
         self._table: Table | None = None
-        #: Columns that the table has, or will have with what was accepted.
+        #: Columns that the table has, or will have with the accepted rows.
         self._columns: Any = pa.schema([])
         self._pending: list[Piece] = []
         self._unsettled: PieceGroup | None = None
-        #: Up to where each partition has been accepted, and up to where the table was seen to have
-        #: it.
+        #: Up to where each partition was accepted, and up to where the table was seen to have it.
         self._next: dict[Partition, int] = {}
         self._confirmed: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._source, self._key, self._defaults = "", tuple[str, ...](), dict[str, Any]()
-        #: The events and the table of somebody else's that were found to fit.
+        #: The events' schema and the user's table that were found to fit.
         self._checked: tuple[Any, Any, Any] | None = None
 
     @override
     async def open(self) -> None:
-        # An upsert deletes the keys that it writes; that most of them were not there is as it
-        # should be.
+        # An upsert deletes the keys that it writes; most of them did not exist, which is no
+        # problem.
         warnings.filterwarnings("ignore", message="Delete operation did not match any records")
         try:
             self._catalog = await _in_thread(lambda: load_catalog(CATALOG, **self._properties))
@@ -129,7 +128,7 @@ class IcebergSink(SinkConnector):
         )
 
     def _reason(self, error: Exception) -> str:
-        """An error's text; some of PyIceberg's have the catalog's properties in them."""
+        """An error's text without properties; some of PyIceberg's texts contain the catalog's."""
         return concealed(f"{type(error).__name__}: {error}", self._properties)
 
     @override
@@ -199,8 +198,8 @@ class IcebergSink(SinkConnector):
         return Piece(batch.place, batch.offsets, batch.end, rows, key, self._schema_of(rows))
 
     def _ordered_key(self, batch: Batch, key: tuple[str, ...]) -> None:
-        """A key that changes is followed where the topic's order still holds. With more than one
-        partition, events of one row before and after are in two of them, in no order.
+        """A changed key is followed only if the topic still keeps the order. With several
+        partitions, a row's events before and after the change are in two of them, in no order.
         """
         if self._key and key != self._key:
             places = {place for place in self._next if place[0] == batch.topic} | {batch.place}
@@ -215,15 +214,15 @@ class IcebergSink(SinkConnector):
         self._key = key
 
     def _check_columns(self, batch: Batch, coming: Any) -> None:
-        """The source's columns are still those that the sink's own table has."""
+        """Check that the source's columns are still those of the sink's own table."""
         check_names(self._table_name, self._columns, coming)
-        # With several partitions an event may be from before a column became wider.
+        # With several partitions an event may be older than a column's widening.
         if all(place[0] != batch.topic or place == batch.place for place in self._next):
             check_narrowed(self._table_name, self._columns, coming)
 
     def _one_source(self, batch: Batch, key: Sequence[str]) -> None:
-        """Rows of two tables may have the same key, unless it has a column that says which table
-        is meant, as Debezium's topic routing adds one.
+        """Rows of two tables may have equal keys, unless the key has a column that names the table,
+        such as Debezium's topic routing adds.
         """
         if TABLE_IDENTIFIER in key:
             return
@@ -238,12 +237,12 @@ class IcebergSink(SinkConnector):
 
     @property
     def _is_own(self) -> bool:
-        """Whether the table is, or will be, one that the sink has created."""
+        """Whether the sink has created the table, or will."""
         return self._table is None or MARKER in self._table.properties
 
     def _fitted(self, rows: Any) -> Any:
-        """The rows as the table can hold them; what it cannot hold is refused here, where its
-        event is known.
+        """The rows in the table's types; values that do not fit are refused here, where their event
+        is known.
         """
         if self._table is not None and not self._is_own:
             return self._fitted_to_given(self._table, rows)
@@ -268,7 +267,7 @@ class IcebergSink(SinkConnector):
     async def flush(self) -> None:
         if self._unsettled is not None:
             await self._make_durable(self._unsettled)
-        # Once, not until nothing is pending: under load there always is something.
+        # Once, not until nothing is pending: under load something always is.
         if self._pending:
             self._unsettled, self._pending = PieceGroup(self._pending), []
             await self._make_durable(self._unsettled)
@@ -285,9 +284,9 @@ class IcebergSink(SinkConnector):
         self._unsettled = None
 
     def _settle(self, group: PieceGroup) -> None:
-        """Commit once: first see whether an earlier attempt has come through after all.
+        """Commit once, after checking whether an earlier attempt has succeeded after all.
 
-        In a thread.
+        Runs in a thread.
         """
         for tag, pieces in group.commits():
             self._load()
@@ -313,7 +312,7 @@ class IcebergSink(SinkConnector):
             self._confirmed[piece.place] = piece.end
 
     def _check_key(self, table: Table, before: tuple[str, ...], key: tuple[str, ...]) -> None:
-        """A key that has changed must tell apart the rows that are there, too."""
+        """A changed key must also identify the existing rows."""
         if not self._upsert or before in ((), key):
             return
         lacking = keyless_columns(table, key)
@@ -325,8 +324,8 @@ class IcebergSink(SinkConnector):
             )
 
     def _check_still_there(self, known: Mapping[Partition, int]) -> None:
-        """A table that was rolled back, dropped or restored while it was written to lacks what has
-        counted as durable; what comes next would hide that.
+        """A table that was rolled back, dropped or restored during the run lacks durable events,
+        which later events would hide.
         """
         for (topic, number), offset in self._confirmed.items():
             if known.get((topic, number), 0) < offset:
@@ -338,7 +337,7 @@ class IcebergSink(SinkConnector):
                 )
 
     def _commit(self, table: Table, pieces: Sequence[Piece], books: TableBooks, tag: str) -> None:
-        """Rows and books in one transaction: one is never there without the other."""
+        """Rows and books in one transaction, so that neither exists without the other."""
         with table.transaction() as change:
             if self._upsert:
                 apply_state(change, table, pieces, books.summary(tag))
@@ -353,8 +352,8 @@ class IcebergSink(SinkConnector):
         except (NoSuchTableError, NoSuchNamespaceError):
             self._table = None
             return
-        # A conflict must come back to us: PyIceberg would append again without looking at the
-        # offsets first.
+        # A conflict must come back to us: PyIceberg would append again without reading the offsets
+        # first.
         self._table.metadata.properties["commit.retry.num-retries"] = "0"
         self._columns = widened(self._table.schema().as_arrow(), self._columns)
         self._source = self._table.properties.get(SOURCE, "") or self._source

@@ -1,7 +1,7 @@
-"""Keeps an Iceberg table equal to the source's: each commit replaces the rows of the keys that
-changed.
+"""Keeps an Iceberg table equal to the source's: each commit replaces the rows of changed keys.
 
-PyIceberg deletes by rewriting the files that have such rows, so this suits tables of modest size.
+PyIceberg deletes by rewriting the files that contain such rows, so this suits tables of modest
+size.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from infra.platform.sinks.operation import refuse_others, refuse_rowless, refuse
 
 #: A row as Arrow makes it (`pyarrow.Table.to_pylist`).
 ArrowRow = dict[str, Any]
-#: Columns beside the row's own while events are on their way.
+#: Columns beside the row's own while events are processed.
 DELETED, NOT_SENT = "cdc_deleted", "cdc_not_sent"
 
 
 def state_changes(batch: Batch) -> Any:
-    """A batch as rows, each with whether it was deleted and what was not sent; raises
+    """A batch as rows, each with whether it was deleted and which columns were not sent; raises
     RefusedError.
     """
     refuse_taken_names(batch)
@@ -52,7 +52,7 @@ def state_schema(changes: Any) -> Any:
 
 
 def standing_rows(changes: Any) -> Any:
-    """The rows that are written as they came: neither deleted nor sent in part."""
+    """The rows that can be written unchanged: neither deleted nor sent in part."""
     gone, missing = changes.column(DELETED), changes.column(NOT_SENT)
     whole = pc.and_(pc.invert(gone), pc.equal(pc.list_value_length(missing), 0))
     return changes.filter(whole)
@@ -90,7 +90,7 @@ def check_key(batch: Batch, changes: Any, key: Sequence[str]) -> None:
 
 
 def defaults_of(batch: Batch) -> dict[str, Any]:
-    """The columns' defaults, as far as the events' schema tells them."""
+    """The columns' defaults, as far as the events' schema has them."""
     known = {column.name: column.default for column in batch.rows.columns}
     return {name: value for name, value in known.items() if value is not None}
 
@@ -98,8 +98,8 @@ def defaults_of(batch: Batch) -> dict[str, Any]:
 def give_defaults(
     change: Transaction, table: Table, wanted: Any, defaults: Mapping[str, Any]
 ) -> None:
-    """Write the rows again with the defaults of columns that are new: they have them in the source,
-    and no event tells so.
+    """Rewrite existing rows with the defaults of new columns: the source has these values, and no
+    event reports them.
     """
     names = {column.name for column in table.schema().fields}
     new = [c for c in wanted if c.name not in names and c.name in defaults]
@@ -115,7 +115,7 @@ def give_defaults(
 def apply_state(
     change: Transaction, table: Table, pieces: Sequence[Piece], summary: dict[str, str]
 ) -> None:
-    """Bring the table to the state after these events of one key, in a transaction on it."""
+    """Bring the table to the state after these events of one key, within a transaction."""
     key = pieces[0].key
     target = table.schema().as_arrow()
     rows = [row for piece in pieces for row in _listed(fitted(piece.rows, target))]
@@ -140,7 +140,9 @@ def apply_state(
 
 
 def keyless_columns(table: Table, key: Sequence[str]) -> list[str]:
-    """The columns of this key that a row of the table lacks: its next event would not find it."""
+    """The key's columns that some row of the table lacks, so that its next event would not
+    find it.
+    """
     if table.current_snapshot() is None:
         return []
     return [name for name in key if _lacking(table, name)]
@@ -152,10 +154,11 @@ def _lacking(table: Table, name: str) -> bool:
 
 
 def _around(key: Sequence[str], places: Sequence[tuple[Any, ...]]) -> BooleanExpression:
-    """Rows whose every key column has one of the values: all of these keys, and others where
-    there are several columns.
+    """The condition for rows whose key columns each have one of the values: all of these keys and,
+    with several columns, some others.
 
-    An alternative a key would be exact; but thousands of them nest so deep that Arrow dies of it.
+    One alternative for each key would be exact, but thousands of them nest so deep that Arrow
+    crashes.
     """
     terms: list[BooleanExpression] = [
         In(name, values)  # type: ignore[call-arg, arg-type]
@@ -165,9 +168,7 @@ def _around(key: Sequence[str], places: Sequence[tuple[Any, ...]]) -> BooleanExp
 
 
 def _beside(table: Table, key: Sequence[str], places: Collection[tuple[Any, ...]]) -> Any:
-    """Of the rows around these keys, those that have none of them: they are written again as they
-    are.
-    """
+    """The rows around these keys that have none of them; they are written again unchanged."""
     if len(key) == 1:
         return ()
     rows = table.scan(row_filter=_around(key, list(places))).to_arrow()
@@ -183,7 +184,7 @@ def _beside(table: Table, key: Sequence[str], places: Collection[tuple[Any, ...]
 def _known(
     table: Table, key: Sequence[str], rows: Sequence[ArrowRow]
 ) -> dict[tuple[Any, ...], ArrowRow]:
-    """The rows as the table has them, of keys whose events leave something out."""
+    """The table's present rows for keys whose events leave columns out."""
     places = [tuple(row[name] for name in key) for row in rows if row[NOT_SENT]]
     if table.current_snapshot() is None:
         return {}
@@ -192,6 +193,6 @@ def _known(
 
 
 def _listed(rows: Any) -> list[ArrowRow]:
-    """The rows as Python's values, dates and times in numbers."""
+    """The rows as Python values, with dates and times as numbers."""
     found: list[ArrowRow] = rows.cast(in_numbers(rows.schema)).to_pylist()
     return found

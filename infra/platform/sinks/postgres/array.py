@@ -1,10 +1,10 @@
-"""Columns of events as PostgreSQL arrays in binary form, whose elements are the text that
-PostgreSQL reads itself.
+"""Columns of events as PostgreSQL arrays in binary form, whose elements are texts that PostgreSQL
+reads itself.
 
-Text on the wire goes in as it is: nothing is decoded, quoted or escaped, so nothing can be changed
-by it; the server casts each element to its column's type. PostgreSQL's source, `array_recv`:
-dimensions, whether there are NULLs, the elements' type, size and lower bound, then each element's
-length and bytes.
+Text on the wire is passed on unchanged: it is not decoded, quoted or escaped, so nothing can change
+it, and the server casts each element to its column's type. Format: PostgreSQL's source,
+`array_recv`: dimensions, whether there are NULLs, the elements' type, size and lower bound, then
+each element's length and bytes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from infra.avro.placeholder import are_placeholders
 from infra.avro.row import RowImage, Rows
 from infra.platform.sinks.nested import decimal_digits
 
-#: One element: text as PostgreSQL reads it, None for NULL, UNAVAILABLE for what the source did not
-#: send.
+#: One element: text as PostgreSQL reads it, None for NULL, UNAVAILABLE for a value that was not
+#: sent.
 Element = bytes | Unavailable | None
-#: Writes a value of Python's as the text that a column of the target reads.
+#: Turns a Python value into the text that a column of the target reads.
 TextMaker = Callable[[Any], str]
 
 _HEADER = struct.Struct(">iiIii")
 _NULL = b"\xff\xff\xff\xff"
-#: Lengths up to here come out of a table.
+#: Lengths up to this one are looked up in a table.
 _SHORT = 1024
 _LENGTHS = tuple(struct.pack(">i", size) for size in range(_SHORT))
-#: A text may be so much longer than twice its column's mean, and the column still goes through one
+#: If no text is longer than twice its column's mean by more than this, the column goes through one
 #: table.
 _SPARE_BYTES = 64
 _TEXT_OID, _BYTEA_OID = 25, 17
@@ -66,7 +66,7 @@ class ByteaArrayDumper(TextArrayDumper):
 
 
 def array(elements: Sequence[Element], kind: ColumnKind) -> TextArray | ByteaArray:
-    """Elements as one parameter; UNAVAILABLE counts as NULL here."""
+    """Elements as one parameter; UNAVAILABLE becomes NULL here."""
     parts: list[bytes] = []
     for element in elements:
         if element is None or element is UNAVAILABLE:
@@ -87,9 +87,8 @@ def _whole(framed: bytes, count: int, kind: ColumnKind) -> TextArray | ByteaArra
 def column_array(
     rows: Rows, side: RowImage, column: Column, make: TextMaker | None = None
 ) -> TextArray | ByteaArray | None:
-    """A whole column as one parameter, text straight from the wire, or as `make` writes it;
-
-    None where the source did not send all of it.
+    """A whole column as one parameter, with texts straight from the wire, or as `make` writes them;
+    None if the source did not send all of it.
     """
     if column.kind in _AS_THEY_ARE and make is None:
         octets, (begin, length) = rows.octets, rows.spans(side, column.name)
@@ -102,7 +101,7 @@ def column_array(
 
 
 def _are_even(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> bool:
-    """Whether a table as wide as the widest text ends within the octets, and is not much larger
+    """Whether a table as wide as the widest text lies within the octets, and is not much larger
     than its texts.
     """
     widest = int(length.max())
@@ -112,8 +111,8 @@ def _are_even(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> 
 
 
 def _framed(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> bytes:
-    """Every text behind its length, -1 for NULL: a table of them all, without what is beyond each
-    one's end.
+    """Every text behind its length, -1 for NULL: a table of all texts, from which the bytes beyond
+    each text's end are removed.
     """
     widest = max(int(length.max()), 1)
     table = np.empty((len(begin), 4 + widest), dtype=np.uint8)
@@ -123,7 +122,7 @@ def _framed(octets: Octets, begin: OffsetArray, length: NDArray[np.int64]) -> by
 
 
 def parameter_kind(column: Column, make: TextMaker | None) -> ColumnKind:
-    """What the parameter's items are: text, but for bytes as they came."""
+    """The kind of the parameter's items: text, or bytes if they are passed on unchanged."""
     return column.kind if make is None else ColumnKind.TEXT
 
 

@@ -1,4 +1,4 @@
-"""What a target's catalogue says of it: its columns' types and rules, its key, what it is."""
+"""A target's catalogue entry: its columns' types and rules, its key, and its kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATE = """concat_ws('.', c.xmin,
   (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid),
   (SELECT sum(g.xmin::text::bigint) FROM pg_trigger g WHERE g.tgrelid = ANY (CASE c.relkind
     WHEN 'p' THEN ARRAY(SELECT relid::oid FROM pg_partition_tree(c.oid)) ELSE ARRAY[c.oid] END)))"""
-#: A domain counts as what it is made of, however many domains that is away.
+#: A domain counts as its base type, however many domains lie in between.
 _COLUMNS = """
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        format_type(base.oid, -1) AS base, base.modifier,
@@ -63,8 +63,8 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S"
 class SinkColumn:
     """One column of a target: its type with and without its limit, and what may be written.
 
-    `modifier` is the limit as PostgreSQL keeps it (`atttypmod`), below 0 without one; `item` the
-    type of an array's items; `identity` is "a" where a value needs OVERRIDING SYSTEM VALUE.
+    `modifier` is the limit as PostgreSQL stores it (`atttypmod`), below 0 without one; `item` is
+    the type of an array's items; `identity` is "a" if a value needs OVERRIDING SYSTEM VALUE.
     """
 
     name: str
@@ -87,7 +87,7 @@ class SinkColumn:
 
     @property
     def must_be_sent(self) -> bool:
-        """Whether a row cannot do without this column."""
+        """Whether every row must have a value for this column."""
         given = self.has_default or self.is_generated or self.identity
         return self.not_null and not given
 
@@ -96,7 +96,7 @@ class SinkColumn:
 class SinkTable:
     """A table as it is: its columns, the primary key in order, and whether the sink created it.
 
-    `may_discard` where it has triggers that come before a row's change, and may leave it out.
+    `may_discard` says that triggers run before a row's change and may suppress it.
     `state` is what STATE says of it, and `identity` its database's and its own OID.
     """
 
@@ -110,7 +110,9 @@ class SinkTable:
 
 
 async def read_table(connection: AsyncConnection, schema: str, name: str) -> SinkTable | None:
-    """Look at a table; None where there is none, TableRefusedError where it is none for upserts."""
+    """Look up a table; None if there is none. Raises TableRefusedError if upserts cannot
+    write it.
+    """
     cursor = connection.cursor(row_factory=namedtuple_row)
     table: Any = await (await cursor.execute(_TABLE, (schema, name))).fetchone()
     if table is None:

@@ -47,7 +47,7 @@ def test_a_sink_that_is_seen_as_a_state_has_no_count_in_the_table() -> None:
     made = result(steps=[step_result(messages=None, throughput_per_s=None, duration_s=0.0)])
 
     assert "None" not in render(made, Path("results"))
-    assert answer(made).startswith("What step-1 brought to the sink was compared")
+    assert answer(made).startswith("The rows that step-1 brought to the sink were compared")
 
 
 def test_the_table_of_a_usual_run_fits_120_columns_in_one_line_a_step() -> None:

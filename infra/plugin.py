@@ -1,9 +1,9 @@
-"""What a package offers by name, found and not listed: a file in the right folder is enough.
+"""Finds declarations by name, without a list: a file in the right folder is enough.
 
-In the tree every module of a package is looked at, and of each folder in it the module `plugin`.
+In the tree every module of a package is looked at, and in each folder there the module `plugin`.
 Outside the tree an installed distribution names its own by an entry point (Python Packaging User
-Guide, "Entry points"). Only what is installed can be named, so no option, request or form can
-have a module imported.
+Guide, "Entry points"). Only what is installed can be named, so no option, request or form can have
+a module imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ N = TypeVar("N", bound=Named)
 
 @dataclass(frozen=True, slots=True)
 class Offer(Generic[N]):
-    """Declarations by name, and a sentence for each that an installed distribution gets wrong."""
+    """Declarations by name, and a sentence for each mistake of an installed distribution."""
 
     by_name: Mapping[str, N]
     mistakes: tuple[str, ...]
@@ -41,8 +41,8 @@ def offered(
 ) -> Offer[N]:
     """All declarations of one kind, sorted by `order`.
 
-    A distribution's plugin that cannot be imported, is of another kind or takes a name that is
-    taken is left out and told.
+    A distribution's plugin that cannot be imported, is of another kind or uses a taken name is left
+    out and reported.
     """
     found = {item.name: item for item in _in_tree(package, kind)}
     mistakes = []
@@ -57,13 +57,13 @@ def offered(
 
 
 def from_outside(groups: str) -> bool:
-    """Whether an installed distribution offers anything in a group whose name begins so."""
+    """Whether an installed distribution offers anything in a group whose name begins like this."""
     return any(name.startswith(groups) for name in entry_points().groups)
 
 
 def lacking(package: str, extra: str) -> str | None:
-    """What a declaration needs and this installation has not, with the remedy; None where it is
-    all there. `package` is importable; without one nothing is needed.
+    """What a declaration needs and this installation lacks, with the remedy; None if nothing is
+    lacking. `package` is importable; an empty one means that nothing is needed.
     """
     try:
         if not package or importlib.util.find_spec(package) is not None:
@@ -88,7 +88,7 @@ def _in_tree(package: str, kind: type[N]) -> Iterator[N]:
 
 
 def _loaded(point: EntryPoint, kind: type[N], taken: Mapping[str, N]) -> N | str:
-    """The declaration behind an entry point, or what is wrong with it."""
+    """The declaration behind an entry point, or the mistake in it."""
     owner = point.dist.name if point.dist is not None else "an installed distribution"
     where = f"{owner} offers {point.name!r} in {point.group} as {point.value}"
     try:

@@ -1,9 +1,9 @@
-"""Where an address, a URL, a DSN, a topic or a path leads, and what is wrong with it: known before
-anything is asked.
+"""Checks addresses, URLs, DSNs, topics and paths before anything is contacted: where each leads,
+and its mistakes.
 
 The rules of a DSN are libpq's (PostgreSQL documentation, "Database Connection Control Functions"
-and "Environment Variables"): `hostaddr` goes before `host`, a service file or the environment fill
-in what the DSN leaves out. So what would lead elsewhere than the DSN itself says is a mistake
+and "Environment Variables"): `hostaddr` overrides `host`, and a service file or the environment
+fill in what the DSN leaves out. Anything that leads elsewhere than the DSN itself says is a mistake
 here.
 """
 
@@ -25,11 +25,11 @@ MOST_PORT = 65535
 #: PostgreSQL cuts longer names (NAMEDATALEN).
 NAME_BYTES = 63
 DIGITS = 18
-#: What a run of some minutes leaves, and not what it takes to say why it ended.
+#: The size of a run of some minutes; the reason for a failure needs less.
 LEAST_MB = 20
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-#: What libpq obeys before, or in place of, a DSN's host.
+#: Variables that libpq uses before, or in place of, a DSN's host.
 _ELSEWHERE = ("PGHOSTADDR", "PGSERVICE")
 
 
@@ -95,7 +95,7 @@ def is_topic(name: str) -> bool:
 
 
 def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
-    """The variables that send libpq elsewhere than a DSN says."""
+    """Variables that send libpq elsewhere than a DSN says."""
     return [
         f"{name}={environ[name]} sends connections elsewhere than the DSN says; unset it, and name"
         " the server by host"
@@ -105,15 +105,15 @@ def environment_mistakes(environ: Mapping[str, str]) -> list[str]:
 
 
 def _stays_here(place: Mapping[str, str]) -> bool:
-    """Whether a second address is one of this machine, and the host too."""
+    """Whether both the second address and the host are on this machine."""
     return all(map(is_loopback, (*place["hostaddr"].split(","), *_hosts(place))))
 
 
 def dsn_mistakes(dsn: str, environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with a DSN, each to be said behind its name.
+    """Mistakes in a DSN, each a clause to follow the DSN's name.
 
-    Neither the text nor libpq's error, which has a part of it, is repeated, nor what stands where
-    a port should: libpq takes a password with a slash in it for one.
+    The DSN's text is not repeated, and neither is libpq's error, which contains part of it, nor the
+    text in place of a port: libpq takes a password with a slash in it for a port.
     """
     try:
         place = dsn_place(dsn)
@@ -170,10 +170,10 @@ def _ports(place: Mapping[str, str], environ: Mapping[str, str]) -> Sequence[str
 
 
 def unwritable(directory: Path) -> str:
-    """Why nothing can be written into a directory, which need not exist yet, or no more than a
-    little; empty where it can.
+    """Why a directory, which need not exist yet, cannot be written to, or has too little room;
+    empty if it can be used.
 
-    Leaves nothing.
+    Leaves nothing behind.
     """
     existing = next(
         place for place in (directory.absolute(), *directory.absolute().parents) if _exists(place)
@@ -189,9 +189,9 @@ def unwritable(directory: Path) -> str:
 
 
 def unwritable_file(path: Path) -> str:
-    """Why a file cannot be written, whose directories need not exist yet; empty where it can.
+    """Why a file cannot be written, whose directories need not exist yet; empty if it can.
 
-    Leaves nothing, and an existing file as it is.
+    Leaves nothing behind, and does not change an existing file.
     """
     if not _exists(path):
         return unwritable(path.absolute().parent)
@@ -209,7 +209,9 @@ def _exists(place: Path) -> bool:
 
 
 def host_of(header: str) -> str:
-    """The host of a request's `Host` header, without port and brackets; empty where it is none."""
+    """The host of a request's `Host` header, without port and brackets; empty for a
+    malformed one.
+    """
     try:
         return urlsplit(f"//{header}").hostname or ""
     except ValueError:
@@ -217,7 +219,7 @@ def host_of(header: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine can reach the host."""
     if host == "localhost":
         return True
     try:

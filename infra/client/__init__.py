@@ -1,3 +1,3 @@
-"""How any part of the project reaches a server: directly where it is on this machine, and with no
-variable of the environment in between.
+"""How every part of the project reaches a server: directly if it is on this machine, whatever the
+environment says.
 """

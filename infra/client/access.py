@@ -1,7 +1,7 @@
-"""How a server lets this project in: the variables that say so, for every process of a run.
+"""The variables with which servers let this project in, for every process of a run.
 
-Variables and endpoints name users and files; a secret itself is in a file, or in a variable that
-the user has set. Children inherit them, so nothing of it is on a command line.
+Variables and endpoints name users and files. A secret itself is in a file, or in a variable that
+the user has set. Child processes inherit them, so no secret is on a command line.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX = (
     "CDC_CONNECT",
     "CDC_WEBHOOK",
 )
-#: And for services whose streams are watched; their URL is in PREFIX_URL.
+#: Prefixes for services whose streams are watched; their URL is in PREFIX_URL.
 REDIS_PREFIX, NATS_PREFIX = "CDC_REDIS", "CDC_NATS"
-#: Where a password needs no user beside it: Redis has a default one.
+#: Services that take a password without a user; Redis has a default user.
 _WITHOUT_USER = (WEBHOOK_PREFIX, REDIS_PREFIX)
-#: What is secret in itself, behind a prefix.
+#: Names behind a prefix whose values are secrets.
 _SECRETS = ("PASSWORD", "TOKEN")
 
 
@@ -32,10 +32,10 @@ class AccessError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class HttpAccess:
-    """How an HTTP server is reached: no secret, only where it is.
+    """How an HTTP server is reached: no secrets, only the paths of their files.
 
-    `ca` has the authorities that sign its certificate (PEM); `certificate` and `key` are what it
-    is shown of ours.
+    `ca` has the authorities that sign the server's certificate (PEM); `certificate` and `key` are
+    our own.
     """
 
     user: str = ""
@@ -46,11 +46,11 @@ class HttpAccess:
     key: str = ""
 
     def variables(self, prefix: str) -> dict[str, str]:
-        """What says the same to a child process."""
+        """The variables that say the same to a child process."""
         return {f"{prefix}_{name.upper()}": text for name, text in asdict(self).items() if text}
 
     def over(self, other: HttpAccess) -> HttpAccess:
-        """This, and the other's where this says nothing."""
+        """This access, completed by the other's fields where this one's are empty."""
         mine, theirs = asdict(self), asdict(other)
         return HttpAccess(**{name: mine[name] or theirs[name] for name in mine})
 
@@ -71,12 +71,13 @@ VARIABLES = frozenset(
 
 
 def http_access(prefix: str, environ: Mapping[str, str]) -> HttpAccess:
-    """What the environment says of an HTTP server."""
+    """The access to an HTTP server that the environment describes."""
     return HttpAccess(**{name: environ.get(f"{prefix}_{name.upper()}", "") for name in HTTP_FIELDS})
 
 
 def secret(prefix: str, name: str, environ: Mapping[str, str]) -> str:
-    """A password or a token: from its variable, else from the file that another one names.
+    """A password or a token: from its variable, otherwise from the file that another variable
+    names.
 
     The file is read each time, because tokens are renewed. Raises AccessError.
     """
@@ -92,7 +93,7 @@ def secret(prefix: str, name: str, environ: Mapping[str, str]) -> str:
 
 
 def access_mistakes(prefix: str, environ: Mapping[str, str]) -> list[str]:
-    """What of an HTTP server's access contradicts itself, or names what cannot be read."""
+    """Contradictions in an HTTP server's access, and files that cannot be read."""
     access = http_access(prefix, environ)
     found = []
     for name in HTTP_FILES:

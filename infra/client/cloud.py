@@ -12,16 +12,16 @@ from infra.client.http import is_direct
 from infra.validate import is_loopback
 
 REGION = "us-east-1"
-#: What boto3 would read of profiles, files and endpoints; nothing of it is for an emulator.
+#: Settings that make boto3 read profiles, files and endpoints, none of which an emulator may use.
 _UNREAD = ("profile", "config_file", "credentials_file", "ca_bundle", "ignore_configured_endpoint")
 _MADE_UP = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
 
 
 def kinesis(endpoint: str, environ: Mapping[str, str] = os.environ, **config: Any) -> Any:
-    """boto3's client of the Kinesis at a URL, or of the real one where that is empty.
+    """boto3's client for the Kinesis at a URL, or for the real service if the URL is empty.
 
-    On loopback the environment gives at most keys and region: no proxy, profile or file. With an
-    endpoint and no keys, made-up ones are used: an emulator takes any.
+    On loopback the environment gives only keys and region: no proxy, profile or file. With an
+    endpoint and no keys, made-up ones are used, which every emulator accepts.
     """
     import boto3
     from botocore.config import Config
@@ -44,7 +44,7 @@ def kinesis(endpoint: str, environ: Mapping[str, str] = os.environ, **config: An
 
 
 def pubsub_channel(host: str) -> Any:
-    """gRPC to the Pub/Sub emulator at HOST:PORT; on loopback past every proxy."""
+    """gRPC to the Pub/Sub emulator at HOST:PORT; on loopback without any proxy."""
     import grpc
 
     direct = is_loopback(host.rpartition(":")[0])

@@ -1,8 +1,8 @@
-"""What of the environment reaches our servers, our clients and our child processes.
+"""Which environment variables reach our servers, our clients and our child processes.
 
 Our own servers are started and reached as this project says, whatever the user has set for other
-things. Servers of the user's own are reached as the user says. So what is left out here is left
-out only where the stack is ours.
+purposes. The user's own servers are reached as the user says. So variables are left out only if the
+stack is ours.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ _LIBPQ_NAMES = """
 """
 LIBPQ = frozenset(f"PG{name}" for name in re.findall(r"\w+", _LIBPQ_NAMES))
 PROXIES = frozenset(("http_proxy", "https_proxy", "all_proxy", "no_proxy", "grpc_proxy"))
-#: Servers of ours get these and no others: Quarkus, Java, Node and PostgreSQL each read settings
-#: out of dozens of variables.
+#: Our servers get only these variables: Quarkus, Java, Node and PostgreSQL each read settings from
+#: dozens of others.
 FOR_SERVERS = frozenset(
     ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 )
-#: Java can open a path with an umlaut only where the locale knows it.
+#: Java can open a path with an umlaut only if the locale has it.
 LOCALE = {"LC_ALL": "C.UTF-8"}
-#: Would change how a child of ours is found, talks or ends.
+#: Variables that would change how a Python child is found, communicates or ends.
 _PYTHON_NAMES = """
     DEBUG HOME INSPECT IOENCODING OPTIMIZE PLATLIBDIR PROFILEIMPORTTIME SAFEPATH STARTUP
     TRACEMALLOC VERBOSE WARNINGS
 """
 PYTHON = frozenset(f"PYTHON{name}" for name in re.findall(r"\w+", _PYTHON_NAMES))
-#: Who may see the page of a run, which no child of the run shows.
+#: The login of a run's page, which no child process needs.
 WEB_USER, WEB_PASSWORD = "CDC_WEB_USER", "CDC_WEB_PASSWORD"
 WEB_PASSWORD_FILE = "CDC_WEB_PASSWORD_FILE"  # noqa: S105 - a variable's name
-#: Keys of AWS, in whatever form: processes that ask it need them, and no others.
+#: Keys of AWS, in any form: only processes that use AWS get them.
 AWS_KEYS = re.compile("AWS_.*(KEY|TOKEN|SECRET).*")
 WEB_LOGIN = frozenset((WEB_USER, WEB_PASSWORD, WEB_PASSWORD_FILE))
-#: What this process has left out, for the commands that are the user's own.
+#: The variables that this process has left out, kept for the user's own commands.
 _LEFT_OUT: dict[str, str] = {}
 
 
@@ -58,8 +58,8 @@ def for_server(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_python(environ: Mapping[str, str], *, aws: bool = False) -> dict[str, str]:
-    """The environment of a Python process of this project; `aws` is whether it may ask AWS, and so
-    is given its keys.
+    """The environment of a Python process of this project; `aws` says whether it may use AWS and so
+    gets its keys.
     """
     kept = {
         name: value
@@ -80,21 +80,24 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 
 def leave_out_access(environ: MutableMapping[str, str]) -> None:
-    """Take out of a process whose servers are ours how the user's own are reached."""
+    """Remove from this process, whose servers are ours, the variables for the user's own
+    servers.
+    """
     foreign = (LIBPQ | VARIABLES) & set(environ)
     _LEFT_OUT.update({name: environ.pop(name) for name in sorted(foreign)})
 
 
 def as_given(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a command of the user's own: what this process has left out is there."""
+    """The environment for a command of the user's own, including what this process has left out."""
     given = {**_LEFT_OUT, **environ}
     return {name: value for name, value in given.items() if name not in WEB_LOGIN}
 
 
 def in_effect(environ: Mapping[str, str]) -> dict[str, list[str]]:
-    """The names of the variables that this process's clients obey, and of those it has left out.
+    """The names of the variables that this process's clients use, and of those that it has left
+    out.
 
-    Names alone: a value may be a password, or an address with one.
+    Only names, because a value may be a password, or an address with one.
     """
     obeyed = [
         name

@@ -1,9 +1,9 @@
-"""Whom an HTTP server of ours on loopback answers: programs of this machine, and no web page; and
-where more is asked of it than figures, the program that has started it and nobody else.
+"""Which clients an HTTP server of ours on loopback answers: programs of this machine, and no web
+pages; and for more than figures, only the program that started it.
 
-A page of any site can make the browser of this machine send requests to loopback, and a name that
-an attacker has rebound to 127.0.0.1 can even be read from (DNS rebinding). The browser says which
-it is: by `Origin`, and by the name in `Host`.
+A page of any site can make this machine's browser send requests to loopback. A name that an
+attacker has rebound to 127.0.0.1 can even read the answers (DNS rebinding). The browser reveals
+both: by `Origin`, and by the name in `Host`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RouteHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def programs_only(request: web.Request, handler: RouteHandler) -> web.StreamResponse:
-    """Refuse what a browser sends: our own clients name the server by its address, and no
+    """Refuse browsers' requests: our own clients name the server by its address, and send no
     origin.
     """
     if not is_loopback(host_of(request.headers.get("Host", ""))):
@@ -32,8 +32,8 @@ async def programs_only(request: web.Request, handler: RouteHandler) -> web.Stre
 
 
 def is_starter(request: web.Request, token: str) -> bool:
-    """Whether a request has the token that this process was given at its start: loopback is open to
-    every user of the machine. Without a token nobody is the starter.
+    """Whether a request has the token that this process got at its start; loopback alone is open to
+    every user of the machine. Without a token no request is the starter's.
     """
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     return bool(token) and hmac.compare_digest(octets(given), token.encode())
@@ -45,7 +45,7 @@ def octets(header: str) -> bytes:
 
 
 def starter_only(token: str) -> Middleware:
-    """Refuse everybody but the program that has started this process."""
+    """Refuse everyone except the program that has started this process."""
 
     @web.middleware
     async def known(request: web.Request, handler: RouteHandler) -> web.StreamResponse:

@@ -1,7 +1,7 @@
 """HTTP to the stack, the platform and the observer.
 
-A proxy of the environment (`HTTP_PROXY`, `ALL_PROXY`) is for servers elsewhere. A proxy that is
-asked for 127.0.0.1 reaches its own machine at best, and reads what is sent at worst.
+The environment's proxies (`HTTP_PROXY`, `ALL_PROXY`) are for other servers. A proxy that is asked
+for 127.0.0.1 reaches its own machine at best, and reads our secrets at worst.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from infra.validate import is_loopback
 
 
 class RedirectError(requests.RequestException):
-    """A server sends its client elsewhere, which may be another server than was allowed."""
+    """A server redirects its client, possibly to a server that was not allowed."""
 
 
 class UnreadableSecretError(requests.RequestException):
-    """A request that cannot be made: what it needs to be let in cannot be read."""
+    """A request cannot be made, because its secret cannot be read."""
 
 
 class Login(AuthBase):
-    """Adds a password or a token to each request of a session; both are read when it is sent."""
+    """Adds a password or a token to each request of a session; the secret is read when it
+    is sent.
+    """
 
     def __init__(self, prefix: str, environ: Mapping[str, str]) -> None:
         self._prefix, self._environ = prefix, environ
@@ -55,9 +57,9 @@ class Login(AuthBase):
 class DirectSession(requests.Session):
     """Requests that end at the server that the URL names.
 
-    The environment's variables with a `prefix` say how the server lets us in (infra.client.access).
-    On loopback nothing of the environment counts but the certificates to trust: no proxy, and no
-    password out of `.netrc`. Redirects are not followed unless the caller says so.
+    The environment's variables with this `prefix` have the login (infra.client.access). On loopback
+    nothing else of the environment is used except the trusted certificates: no proxy, and no
+    password from `.netrc`. Redirects are not followed unless the caller asks for that.
     """
 
     def __init__(self, prefix: str = "", environ: Mapping[str, str] = os.environ) -> None:
@@ -75,7 +77,7 @@ class DirectSession(requests.Session):
     ) -> requests.Response:
         """Send one request; raises RedirectError for an answer that leads elsewhere."""
         if self._access.ca:
-            # Given with each request: the session's own would give way to the environment's.
+            # Passed with each request, because the environment's would override the session's own.
             given.setdefault("verify", self._access.ca)
         if is_direct(str(url)):
             self.trust_env = False
@@ -92,7 +94,7 @@ class DirectSession(requests.Session):
 
 
 def is_direct(url: str) -> bool:
-    """Whether this URL leads to this machine, where no proxy has a place."""
+    """Whether this URL leads to this machine, so that no proxy may be used."""
     return is_loopback(urlsplit(url).hostname or "")
 
 
@@ -101,7 +103,7 @@ def _certificates(environ: Mapping[str, str]) -> bool | str:
 
 
 def reason(error: Exception) -> str:
-    """Why a request has failed, without a URL: the cause where one is known, else its kind."""
+    """Why a request has failed, without a URL: the cause if known, otherwise the kind of error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -119,7 +121,7 @@ def reason(error: Exception) -> str:
 
 
 def connect_trouble(error: requests.RequestException) -> str:
-    """Why Kafka Connect has not answered, with the remedy where it is one of TLS."""
+    """Why Kafka Connect has not answered, with the remedy for problems of TLS."""
     told = reason(error)
     if "TLS" not in told and "certificate" not in told:
         return told
@@ -130,7 +132,7 @@ def connect_trouble(error: requests.RequestException) -> str:
 
 
 def request(method: str, url: str, *, timeout: float, **given: Any) -> requests.Response:
-    """One request on a connection of its own; raises what `requests` raises."""
+    """One request on a connection of its own; raises the errors of `requests`."""
     with DirectSession() as session:
         return session.request(method, url, timeout=timeout, **given)
 
@@ -143,7 +145,7 @@ def ask_connect(
     environ: Mapping[str, str] = os.environ,
     **given: Any,
 ) -> requests.Response:
-    """One request to Kafka Connect, as the environment says that it lets us in."""
+    """One request to Kafka Connect, with the login from the environment."""
     with DirectSession(CONNECT_PREFIX, environ) as session:
         return session.request(method, url, timeout=timeout, **given)
 

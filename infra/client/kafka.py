@@ -1,8 +1,9 @@
-"""How every Kafka client of this project is set up: the one place that knows of security.
+"""The settings of every Kafka client of this project, and the only place that handles their
+security.
 
-A file of librdkafka's properties (CONFIGURATION.md there), named by CDC_KAFKA_PROPERTIES, says
-how the brokers let us in. It is read by each process from its path, so no secret is on a command
-line, in a message or in a result. What a client needs to do its work goes before the file.
+A file of librdkafka's properties (its CONFIGURATION.md), named by CDC_KAFKA_PROPERTIES, has the
+login. Each process reads it from its path, so no secret is on a command line, in a message or in a
+result. Settings that a client needs for its work override the file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[a
 from infra.client.access import KAFKA_PROPERTIES
 from infra.client.msk import MskError, with_tokens
 
-#: What decides where clients go and what they see is the harness's own.
+#: The harness itself decides where clients connect and what they read.
 RESERVED = frozenset(
     (
         "bootstrap.servers",
@@ -35,7 +36,7 @@ RESERVED = frozenset(
         "plugin.library.paths",
     )
 )
-#: Java's names for what librdkafka calls otherwise.
+#: Java's names for properties that librdkafka names differently.
 JAVAS = {
     "sasl.jaas.config": "write sasl.username and sasl.password",
     "ssl.truststore.location": "write ssl.ca.location, with the certificates as PEM",
@@ -51,13 +52,13 @@ _PATHS = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ss
 
 
 class KafkaPropertiesError(ValueError):
-    """A file of properties that cannot be used; one mistake a line, and no value of it."""
+    """A file of properties that cannot be used; one mistake in each line, without values."""
 
 
 def kafka_settings(
     bootstrap: str, own: Mapping[str, object] | None = None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
-    """The settings of a client: the user's properties, and over them what this client needs.
+    """The settings of a client: the user's properties, overridden by those that this client needs.
 
     Raises KafkaPropertiesError.
     """
@@ -69,28 +70,28 @@ def kafka_settings(
 
 
 class KafkaTroubles:
-    """What a client says of its connections (`error_cb`), so that a time that ran out has a reason.
+    """A client's own reports about its connections (`error_cb`), which give a timeout its reason.
 
-    A broker that refuses a login or a certificate is asked again and again by the client, and its
-    caller would only hear that nothing has answered.
+    If a broker refuses a login or a certificate, the client retries for ever, and its caller would
+    see only that nothing answered.
     """
 
     def __init__(self) -> None:
         self._said: dict[int, str] = {}
 
     def __call__(self, error: KafkaError) -> None:
-        """Note what the client says."""
+        """Note a report of the client."""
         self._said.setdefault(error.code(), error.str())
 
     @property
     def final(self) -> bool:
-        """Whether asking again is of no use: a login or a certificate was refused."""
+        """Whether retrying is useless, because a login or a certificate was refused."""
         return bool(set(self._said) & set(_REMEDIES))
 
     def metadata(self, client: AdminClient, limit_s: float) -> ClusterMetadata:
         """The brokers and topics that a client with these troubles sees.
 
-        Raises KafkaException when the time is over, or at once where asking again is of no use.
+        Raises KafkaException when the time is over, or at once if retrying is useless.
         """
         ends_s = time.monotonic() + limit_s
         while True:
@@ -103,7 +104,7 @@ class KafkaTroubles:
                     raise
 
     def why(self, error: KafkaError, environ: Mapping[str, str] = os.environ) -> str:
-        """The reason behind an error, with the remedy where it is one of access."""
+        """The reason behind an error, with the remedy for problems of access."""
         named = environ.get(KAFKA_PROPERTIES)
         where = f"in {named}" if named else f"in a file that {KAFKA_PROPERTIES} names"
         for code, remedy in _REMEDIES.items():
@@ -111,7 +112,7 @@ class KafkaTroubles:
                 return f"{self._said.get(code) or error.str()}; {remedy} {where}"
         told = self._said.get(KafkaError._TRANSPORT, "") or error.str()
         if error.code() == KafkaError._TRANSPORT:
-            # A listener that wants TLS only hangs up on a client without.
+            # A listener that demands TLS simply hangs up on a client without it.
             return f"{told}; check the address, and security.protocol {where}"
         return told
 
@@ -123,7 +124,7 @@ _REMEDIES = {
 
 
 def user_properties(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What the file that CDC_KAFKA_PROPERTIES names says; nothing where none is named."""
+    """The properties in the file that CDC_KAFKA_PROPERTIES names; empty if it names none."""
     named = environ.get(KAFKA_PROPERTIES)
     if not named:
         return {}
@@ -169,7 +170,7 @@ def parse_properties(text: str, environ: Mapping[str, str]) -> tuple[dict[str, s
 
 
 def property_mistakes(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """What is wrong with the user's properties, librdkafka's own word included; asks no server."""
+    """Mistakes in the user's properties, including librdkafka's own; contacts no server."""
     if not environ.get(KAFKA_PROPERTIES):
         return []
     try:

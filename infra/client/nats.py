@@ -22,21 +22,21 @@ NATS_FORM = "nats://HOST:PORT, or tls:// with TLS"
 #: A file with a user's JWT and seed, as `nsc` writes it.
 CREDENTIALS = f"{NATS_PREFIX}_CREDENTIALS"
 TIMEOUT_S = 10.0
-#: What JetStream's API says of a stream that is not there.
+#: JetStream's error code for a missing stream.
 _NOT_FOUND = 404
 
 
 class NatsError(OSError):
-    """NATS does not answer, or does not do what it was asked; the message says what and where."""
+    """NATS does not answer, or refuses a request; the message says what and where."""
 
 
 def is_nats_url(text: str) -> bool:
-    """Whether this is where a NATS can be, without a login, which would stand in results."""
+    """Whether this is a possible address of NATS, without a login, which results would show."""
     return is_url(text, ("nats", "tls")) and "@" not in text
 
 
 class NatsLink:
-    """One connection, and a thread with the event loop that it lives in."""
+    """One connection, and a thread with its event loop."""
 
     def __init__(self, url: str, environ: Mapping[str, str] = os.environ) -> None:
         """Connect; raises NatsError."""
@@ -55,16 +55,16 @@ class NatsLink:
             ) from error
 
     def ask(self, make: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Wait for what `make` asks of the client; raises what the library raises."""
+        """Wait for the result of `make`, which uses the client; raises the library's errors."""
         return self._waited(_asked(make, self._client))
 
     def _waited(self, answer: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
     def jetstream(self, request: str, body: object = None) -> Any:
-        """One request of JetStream's API, as in `STREAM.INFO.orders`; its answer as plain data.
+        """One request of JetStream's API, such as `STREAM.INFO.orders`; the answer as plain data.
 
-        None where there is no such stream; raises NatsError for any other refusal.
+        None if the stream does not exist; raises NatsError for any other refusal.
         """
         data = b"" if body is None else orjson.dumps(body)
         subject = f"$JS.API.{request}"
@@ -82,13 +82,13 @@ class NatsLink:
         raise NatsError(f"{request} is refused at {self.url}: {refused.get('description')}")
 
     def close(self) -> None:
-        """Disconnect; a connection that is lost already is fine."""
+        """Disconnect; the connection may be lost already."""
         with contextlib.suppress(Exception):
             self.ask(lambda client: client.close())
         self._end()
 
     def _end(self) -> None:
-        """End the loop with all that the library has left running in it."""
+        """Stop the loop with everything that the library has left running in it."""
         self._waited(_all_cancelled())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -113,7 +113,7 @@ async def _asked(make: Callable[[Any], Awaitable[Any]], client: Any) -> Any:
 
 
 async def _say_nothing(_: Exception) -> None:
-    """Whoever asks gets the error; the library would log it as well."""
+    """Ignore the error: the caller gets it, and the library would log it as well."""
 
 
 def _options(url: str, environ: Mapping[str, str]) -> Mapping[str, Any]:
@@ -128,7 +128,7 @@ def _options(url: str, environ: Mapping[str, str]) -> Mapping[str, Any]:
     return {
         "servers": [url],
         "connect_timeout": TIMEOUT_S,
-        # Whoever asks connects again, and knows from where on to read.
+        # The caller connects again, because it knows where to continue.
         "allow_reconnect": False,
         "max_reconnect_attempts": 1,
         "reconnect_time_wait": 0.05,

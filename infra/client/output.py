@@ -1,5 +1,5 @@
-"""Output that never stops a process: where nobody reads it any more, or the disk is full, it goes
-nowhere; where a reader rests, it is kept for a while.
+"""Output that never stops a process: if nobody reads it or the disk is full, it is dropped; if a
+reader pauses, it is kept for a while.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import sys
 import time
 from typing import Any, TextIO
 
-#: A reader that rests (`| less`, Ctrl-S) is owed so much; what comes beyond is left out, and that
-#: is said.
+#: The most bytes that are kept for a reader that pauses (`| less`, Ctrl-S); the rest is dropped,
+#: and a line says so.
 HELD_BYTES = 1_000_000
-#: A reader that still rests at the end of the process is waited for no longer.
+#: How long the process's end waits for a paused reader.
 LAST_S = 3.0
 POLL_S = 0.05
 
@@ -24,8 +24,8 @@ POLL_S = 0.05
 class NonBlockingFile:
     """A pipe or terminal that is written to without ever waiting for its reader.
 
-    It opens the file behind a descriptor once more: O_NONBLOCK belongs to an open file, and the
-    shell that started this process shares the first one.
+    It opens the file behind a descriptor again: O_NONBLOCK belongs to an open file, and the shell
+    that started this process shares the first one.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -35,7 +35,7 @@ class NonBlockingFile:
         self._left_out = 0
 
     def put(self, data: bytes) -> None:
-        """Write, or keep for later; raises OSError where there is no reader any more."""
+        """Write, or keep for later; raises OSError if there is no reader any more."""
         if len(self._held) + len(data) > HELD_BYTES:
             self._left_out += data.count(b"\n")
         else:
@@ -43,7 +43,7 @@ class NonBlockingFile:
         self.push()
 
     def push(self) -> bool:
-        """Write what is kept, as far as it is taken; returns whether all was."""
+        """Write what is kept, as far as the reader takes it; returns whether all was written."""
         while self._held:
             try:
                 written = os.write(self._descriptor, self._held)
@@ -61,7 +61,7 @@ class NonBlockingFile:
 
 
 def non_blocking(stream: TextIO) -> NonBlockingFile | None:
-    """The file behind a stream, where its reader can rest: a pipe or a terminal."""
+    """The file behind a stream, if its reader can pause: a pipe or a terminal."""
     with contextlib.suppress(OSError, ValueError):
         descriptor = stream.fileno()
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
@@ -73,8 +73,8 @@ def non_blocking(stream: TextIO) -> NonBlockingFile | None:
 class Unbroken:
     """A stream whose writes neither fail nor wait.
 
-    After the first failure its file descriptor leads nowhere, so that whatever else writes there,
-    as child processes that are started later, goes on as well.
+    After the first failure its file descriptor leads to /dev/null, so other writers, such as child
+    processes that are started later, go on as well.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -83,7 +83,7 @@ class Unbroken:
         self.broken = False
 
     def write(self, text: str) -> int:
-        """Write, or not."""
+        """Write, or drop the text."""
         try:
             if self._file is None:
                 return self._stream.write(text)
@@ -93,7 +93,7 @@ class Unbroken:
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or not."""
+        """Flush, or do nothing."""
         try:
             if self._file is None:
                 self._stream.flush()
@@ -103,7 +103,7 @@ class Unbroken:
             self._lead_nowhere()
 
     def finish(self, deadline_s: float) -> None:
-        """Give a reader that rests until then (monotonic) to take what is kept."""
+        """Give a paused reader until then (monotonic) to take what is kept."""
         with contextlib.suppress(OSError, ValueError):
             while self._file is not None and not self._file.push():
                 if time.monotonic() > deadline_s:
@@ -127,7 +127,7 @@ class Unbroken:
 
 
 def keep_output_from_failing() -> None:
-    """Have this process' standard output and error neither fail nor wait; doing it twice changes
+    """Make this process's standard output and error neither fail nor wait; a second call changes
     nothing.
     """
     for name in ("stdout", "stderr"):
@@ -141,7 +141,7 @@ def keep_output_from_failing() -> None:
 
 
 def finish_output() -> None:
-    """Before the process ends: what is kept for a reader that rests is written, or given up."""
+    """Before the process ends: write what is kept for a paused reader, or drop it."""
     deadline_s = time.monotonic() + LAST_S
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Unbroken):
@@ -149,7 +149,7 @@ def finish_output() -> None:
 
 
 def _lead_logs(old: TextIO, new: TextIO) -> None:
-    """Handlers that were made before have the stream itself."""
+    """Replace the stream in log handlers that were created before."""
     loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
     for handler in {handler for logger in loggers for handler in logger.handlers}:
         if isinstance(handler, logging.StreamHandler) and handler.stream is old:

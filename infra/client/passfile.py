@@ -1,5 +1,5 @@
-"""The password that libpq would take, for clients that are not libpq (PostgreSQL documentation,
-"The Password File").
+"""The password that libpq would use, for clients other than libpq (PostgreSQL documentation, "The
+Password File").
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 def password(place: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    """The password for the server, database and user of a parsed DSN; empty where there is none.
+    """The password for the server, database and user of a parsed DSN; empty if there is none.
 
-    As libpq does: PGPASSWORD, then the file that the DSN names, PGPASSFILE, or ~/.pgpass.
+    As in libpq: PGPASSWORD, then the file that the DSN names, PGPASSFILE, or ~/.pgpass.
     """
     if environ.get("PGPASSWORD"):
         return environ["PGPASSWORD"]

@@ -17,13 +17,13 @@ TIMEOUT_S = 10.0
 
 
 def is_redis_url(text: str) -> bool:
-    """Whether this is where a Redis can be, without a login, which would stand in results."""
+    """Whether this is a possible address of Redis, without a login, which results would show."""
     return is_url(text, ("redis", "rediss")) and "@" not in text
 
 
 def redis_client(url: str, environ: Mapping[str, str] = os.environ) -> Any:
-    """redis-py's client of the server at a URL; CDC_REDIS_USER, _PASSWORD, _CA and so on say how
-    it lets us in (docs/pipeline.md). Connects with the first request.
+    """redis-py's client for the server at a URL; CDC_REDIS_USER, _PASSWORD, _CA and so on have the
+    login (docs/pipeline.md). Connects at the first request.
     """
     from redis import Redis
 
@@ -34,7 +34,7 @@ def redis_client(url: str, environ: Mapping[str, str] = os.environ) -> Any:
         url,
         username=access.user or None,
         password=secret(REDIS_PREFIX, "PASSWORD", environ) or None,
-        # Answers in the older protocol have one form whatever the server is.
+        # The older protocol's answers have the same form on every server.
         protocol=2,
         socket_connect_timeout=TIMEOUT_S,
         socket_timeout=TIMEOUT_S,

@@ -1,8 +1,8 @@
 """The schema registry, by Confluent's HTTP interface: the only client of it in this project.
 
 RegistryError
-├── RegistrySilentError    no answer in time, or one that says nothing about the request
-└── RegistryRefusedError   an answer that asking again does not change; `status` is its HTTP code
+├── RegistrySilentError    no answer in time, or an answer that says nothing about the request
+└── RegistryRefusedError   an answer that a retry would not change; `status` is its HTTP code
 
 Confluent's own client is not used (docs/decisions/schema-registry.md): it sends loopback requests
 through the environment's proxies and reads answers of any size.
@@ -24,13 +24,13 @@ import urllib3
 from infra.client.access import REGISTRY_PREFIX
 from infra.client.http import DirectSession, RedirectError, UnreadableSecretError, reason
 
-#: Until the whole answer is read, not only its next byte.
+#: The limit for reading the whole answer, not only its next byte.
 TIMEOUT_S = 10.0
 #: A schema of a table with a thousand columns has some 200 kB.
 MOST_BYTES = 16_000_000
 _CHUNK = 65_536
 _OK, _GONE = requests.codes.ok, requests.codes.not_found
-#: Answers that say nothing about the request; besides them, all from 500 on.
+#: Status codes that say nothing about the request; besides them, all from 500 on.
 _PASSING = frozenset({408, 425, 429})
 _MISFIT = frozenset({409, 422})
 _NOT_LET_IN = frozenset({401, 403})
@@ -39,20 +39,20 @@ _LOGIN = (
     f" ({REGISTRY_PREFIX}_TOKEN_FILE)"
 )
 
-#: What the registry answers: an object of its REST interface, by route.
+#: The registry's answer: an object of its REST interface, by route.
 RegistryAnswer = dict[str, Any]
 
 
 class RegistryError(Exception):
-    """The registry did not do what it was asked; the message says where, and what came."""
+    """The registry did not do what it was asked for; the message has the place and the answer."""
 
 
 class RegistrySilentError(RegistryError):
-    """No answer, or one that says nothing about the request: asking again may help."""
+    """No answer, or an answer that says nothing about the request: a retry may help."""
 
 
 class RegistryRefusedError(RegistryError):
-    """The registry will not do it."""
+    """The registry refuses the request."""
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
@@ -60,7 +60,7 @@ class RegistryRefusedError(RegistryError):
 
     @property
     def misfit(self) -> bool:
-        """Whether a schema was refused for what it is."""
+        """Whether a schema was refused because of its contents."""
         return self.status in _MISFIT
 
 
@@ -86,7 +86,7 @@ class SchemaRegistry:
         self._session.close()
 
     def check(self) -> None:
-        """Ask for anything at all."""
+        """Send any request at all."""
         self._ask("GET", "/subjects")
 
     def schema(self, number: int) -> Any | None:
@@ -99,14 +99,12 @@ class SchemaRegistry:
         return _schema(self._ask("GET", path, fine=(_GONE,)))
 
     def fits(self, subject: str, schema: Any) -> bool:
-        """Whether the subject's rules allow this schema; where there is no subject, or no rule, all
-        are allowed.
-        """
+        """Whether the subject's rules allow this schema; true if there is no subject or no rule."""
         path = f"/compatibility/subjects/{quote(subject, safe='')}/versions/latest"
         try:
             answer = self._ask("POST", path, _body(schema))
         except RegistryRefusedError:
-            return True  # no subject, no rule, or no such question: to register it will tell
+            return True  # no subject, no rule, or no such route: registering will show
         return bool(answer.get("is_compatible", True))
 
     def register(self, subject: str, schema: Any) -> int:
@@ -115,7 +113,7 @@ class SchemaRegistry:
         return int(self._ask("POST", path, _body(schema))["id"])
 
     def delete(self, subject: str) -> None:
-        """Remove a subject; one that is gone is fine."""
+        """Remove a subject; it may be gone already."""
         self._ask("DELETE", f"/subjects/{quote(subject, safe='')}", fine=(_GONE,))
 
     def _ask(
@@ -125,7 +123,7 @@ class SchemaRegistry:
         body: Mapping[str, str] | None = None,
         fine: tuple[int, ...] = (),
     ) -> RegistryAnswer:
-        """One request; an answer that is not an object, such as a list, comes as an empty one."""
+        """One request; an answer that is not an object, such as a list, becomes an empty one."""
         where = f"{self.url}{path}"
         try:
             status, content = self._read(method, where, body)
@@ -187,7 +185,7 @@ def _parsed(content: bytes, where: str, status: int) -> RegistryAnswer:
         parsed = json.loads(content) if content else {}
     except (ValueError, RecursionError) as error:
         if status != _OK:
-            return {}  # a proxy or a login page may say no in any language
+            return {}  # a proxy or a login page may refuse in any format
         raise RegistryRefusedError(
             f"the schema registry answers {where} with something that is no JSON", status
         ) from error

@@ -1,1 +1,1 @@
-"""Faults: what is done to a pipeline and its servers under load, and undone for sure."""
+"""Faults of a pipeline and its servers under load; each is always undone."""

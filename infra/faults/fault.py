@@ -1,9 +1,9 @@
-"""One fault as data: what it does, what it needs, what a pipeline may do meanwhile, how it is
-undone.
+"""One fault as data: its effect, its needs, what a pipeline may do meanwhile, and how it is undone.
 
 A fault is a value of a module in `infra/faults/catalogue`, or an installed distribution's entry
-point in the group `locust_cdc.faults`. All else follows from its record: what `--faults` may name,
-which pipelines it can be done to, the thresholds of its step, the catalogue in docs/faults.md.
+point in the group `locust_cdc.faults`. Everything else follows from its record: the names for
+`--faults`, the pipelines that it can be done to, the thresholds of its step, and the catalogue in
+docs/faults.md.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ from infra.stack.error import StackError
 FAULT_GROUP = "locust_cdc.faults"
 #: Processes of the run.
 PROCESSES = ("platform", "reader")
-#: What the run itself has, beside its processes: the receiver that a webhook sink posts to.
+#: The webhook receiver, which belongs to the run but is no process of the system under test.
 WEBHOOK = "webhook"
-#: What a topic that has deleted records too early is called, in what a fault explains.
+#: The name, in a fault's explanations, of a topic that deleted records too early.
 RETENTION = "the topic's retention"
-#: What a relay may stand between, by what a fault needs for it: Kafka Connect and the source's
-#: server; the platform and the sink's; the platform, or the direct reader, and Kafka.
+#: The connections that a relay may stand in, by a fault's need: Kafka Connect to the source's
+#: server; the platform to the sink's; the platform or the direct reader to Kafka.
 RELAYED = {"relay": "source", "sink relay": "sink", "kafka relay": "kafka"}
-#: Of a fault after which all that was sent may come again.
+#: For a fault after which all sent events may come again.
 ALL_AGAIN = math.inf
 
 
 class FaultObjects(msgspec.Struct, frozen=True):
-    """The run's own objects that a fault may be done to; empty where there is no such thing."""
+    """The run's own objects that a fault may be done to; empty fields for those that do not
+    exist.
+    """
 
     schema: str = ""
     tables: tuple[str, ...] = ()
@@ -64,19 +66,19 @@ def _no_webhook(how: str) -> None:
 
 @dataclass(slots=True)
 class FaultGround:
-    """Where a fault is done: the servers, the run's objects, and what acts on processes.
+    """Where a fault is done: the servers, the run's objects, and the actions on processes.
 
-    What `inject` opens and must stay open meanwhile it enters into `held`, which is closed before
-    `heal`, and dies with this process.
+    `inject` enters resources that must stay open meanwhile into `held`, which is closed before
+    `heal`, and ends with this process.
     """
 
     endpoints: Endpoints
     objects: FaultObjects
     act: ServerActions
-    #: Has the webhook receiver answer in a way (cdc_users/observe/taps/answer.py).
+    #: Makes the webhook receiver answer in some way (cdc_users/observe/taps/answer.py).
     answer_as: Callable[[str], None] = _no_webhook
-    #: What stands before a server for the run's sake, by place (RELAYED). It ends with the run that
-    #: had it, and so does its trouble.
+    #: The relays before servers, by place (RELAYED). A relay and its trouble end with the run that
+    #: had it.
     relays: Mapping[str, Relay] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
 
@@ -86,22 +88,22 @@ FaultDeed = Callable[[FaultGround], None]
 
 
 def _nothing(ground: FaultGround) -> None:
-    """Nothing is left to undo."""
+    """Do nothing: there is nothing to undo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault.
 
-    `does` and `better` (what makes its effect smaller) are sentences for people. `on` is what it
-    is done to: a server, a process of the run, or an object. `inject` does it; `heal` undoes it,
-    whatever has become of it, and may be called twice. One that does not `hold` is over at once.
-    It is done `without` a process of the run, which is ended before and started again afterwards.
-    `needs` are names of Need. `repeats_s` is how many seconds of load may come again because of
-    it; `allows` are thresholds of its step beside. `explains` are patterns (re) of how what is
-    seen of it afterwards begins: which server began again, what was altered. With
-    `stops_writers` the source does not take writes meanwhile, so arrivals may fail. What a
-    `lasting` one leaves behind nobody can mend, so the next step gets another pipeline.
+    `does` and `better` (how to reduce its effect) are sentences for people. `on` is its target: a
+    server, a process of the run, or an object. `inject` does it. `heal` undoes it, whatever state
+    it is in, and may be called twice. A fault that does not `hold` is over at once. `without` names
+    a process of the run that is stopped before the fault and started again afterwards. `needs` are
+    names of Need. `repeats_s` is how many seconds of load may come again because of it; `allows`
+    are further thresholds of its step. `explains` are patterns (re) for the beginnings of sentences
+    about its consequences: which server restarted, what was altered. With `stops_writers` the
+    source takes no writes meanwhile, so arrivals may fail. Nothing can repair what a `lasting`
+    fault leaves, so the next step gets another pipeline.
     """
 
     name: str
@@ -121,7 +123,7 @@ class Fault:
 
     @property
     def of_the_run(self) -> bool:
-        """Whether it is done to what the run itself has started."""
+        """Whether its target is a process that the run itself has started."""
         return self.on in (*PROCESSES, WEBHOOK)
 
 
@@ -139,6 +141,6 @@ def inject(name: str, ground: FaultGround) -> None:
 
 
 def heal(name: str, ground: FaultGround) -> None:
-    """Undo a fault, whatever has become of it; one that is undone already is fine."""
+    """Undo a fault, whatever state it is in; it may be undone already."""
     ground.held.close()
     faults().by_name[name].heal(ground)

@@ -1,7 +1,7 @@
 """A TCP relay in front of a server: slow, narrow, silent or cut, without root.
 
-It runs an event loop in a thread of its own and ends with its process. What it holds back is not
-lost: TCP would send it again once a real network is whole, so it is handed on then.
+It runs an event loop in a thread of its own and ends with its process. Data that it holds back is
+not lost: it passes the data on later, as TCP would send it again once a real network is repaired.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from threading import Event, Thread
 HOST = "127.0.0.1"
 START_S = 10.0
 CHUNK_BYTES = 65_536
-#: So much may be on its way in one direction, as in the buffers of a real path.
+#: How many bytes may be on their way in one direction, as in the buffers of a real path.
 IN_FLIGHT = 64
-#: A socket that is closed so sends a reset (socket(7), SO_LINGER).
+#: Closing a socket with this option sends a reset (socket(7), SO_LINGER).
 RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong with a network: each chunk is late by `latency_s` and up to `jitter_s` more;
-    at most `bytes_per_s` pass (0: no bound); nothing passes at all where it is `silent`.
+    """A network's trouble: each chunk is late by `latency_s` and up to `jitter_s` more; at most
+    `bytes_per_s` pass (0: no limit); nothing passes if it is `silent`.
     """
 
     latency_s: float = 0.0
@@ -38,7 +38,7 @@ class Trouble:
 
 @dataclass(slots=True)
 class _Flow:
-    """One direction of one connection: chunks in order, each with the moment at which it is due."""
+    """One direction of one connection: chunks in order, each with the time at which it is due."""
 
     chunks: asyncio.Queue[tuple[float, bytes]] = field(
         default_factory=lambda: asyncio.Queue(IN_FLIGHT)
@@ -48,7 +48,7 @@ class _Flow:
     def due_s(
         self, now_s: float, size: int, trouble: Trouble, chance: Callable[[], float]
     ) -> float:
-        """When a chunk that has come now is handed on; never before the one before it."""
+        """When a chunk that arrives now is passed on; never before the previous one."""
         late_s = trouble.latency_s + trouble.jitter_s * chance()
         begins_s = max(now_s + late_s, self.last_due_s)
         passing_s = size / trouble.bytes_per_s if trouble.bytes_per_s else 0.0
@@ -57,7 +57,7 @@ class _Flow:
 
 
 class Relay:
-    """Hands on connections to a server; `start` first."""
+    """Passes connections on to a server; call `start` first."""
 
     def __init__(self, host: str, port: int, seed: int = 0) -> None:
         self._upstream = (host, port)
@@ -66,14 +66,14 @@ class Relay:
         self._chance = random.Random(seed).random  # noqa: S311 - repeatable, and no secret
         self._loop: asyncio.AbstractEventLoop
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
-        #: Clients whose server is gone and who have not been told.
+        #: Clients whose server is gone and that have not been notified.
         self._deserted: list[asyncio.StreamWriter] = []
         self._ready = Event()
         self.port = 0
 
     def start(self, host: str = HOST, port: int = 0) -> int:
-        """Begin to listen on loopback; returns the port. Raises OSError where it is not free, and
-        on macOS at BESIDE, where that is not made first (`ifconfig lo0 alias 127.0.0.2`).
+        """Begin to listen on loopback; returns the port. Raises OSError if the port is taken; on
+        macOS also at BESIDE, unless that address was created (`ifconfig lo0 alias 127.0.0.2`).
         """
         listening = socket.create_server((host, port))
         Thread(target=self._run, args=(listening,), name="relay", daemon=True).start()
@@ -82,7 +82,7 @@ class Relay:
         return self.port
 
     def trouble(self, trouble: Trouble) -> None:
-        """Have the network be so from now on."""
+        """Give the network this trouble from now on."""
         self._do(lambda: self._change(trouble))
 
     def reset(self) -> None:
@@ -90,13 +90,13 @@ class Relay:
         self._do(self._cut_all)
 
     def desert(self) -> None:
-        """Break all connections with a reset on the server's side alone: to their clients they
-        seem to be there, and nothing comes. Connections made later are whole.
+        """Break all connections with a reset on the server's side only: their clients still see
+        them, and nothing arrives. Later connections are not affected.
         """
         self._do(self._desert_all)
 
     def tell_deserted(self) -> None:
-        """Break what `desert` has left half open."""
+        """Break the connections that `desert` has left half open."""
         self._do(self._cut_deserted)
 
     def _do(self, action: Callable[[], None]) -> None:
@@ -163,7 +163,7 @@ class Relay:
                 writer.close()
 
     async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One direction, until it ends."""
+        """Pass on one direction, until it ends."""
         flow = _Flow()
         taking = self._loop.create_task(self._take(reader, flow))
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
-"""A disk that is small enough to be filled: a tmpfs over a directory, where this process may mount
-one (Linux, CAP_SYS_ADMIN).
+"""A disk that is small enough to be filled: a tmpfs over a directory, if this process may mount one
+(Linux, CAP_SYS_ADMIN).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FILL_ATTEMPTS = 100
 
 
 def may_mount(status: Path = STATUS) -> bool:
-    """Whether a tmpfs may be had here."""
+    """Whether this process can mount a tmpfs."""
     if sys.platform != "linux" or shutil.which("mount") is None:
         return False
     try:
@@ -43,7 +43,7 @@ def mount_small(directory: Path, size_bytes: int = SIZE_BYTES) -> None:
 
 
 def unmount(directory: Path) -> None:
-    """Take it away with all that is on it, also while it is in use; none is fine."""
+    """Remove the disk with everything on it, even while it is in use; it may be gone already."""
     if os.path.ismount(directory):
         _run("umount", "--lazy", str(directory))
 
@@ -66,7 +66,7 @@ def fill(directory: Path) -> None:
 
 
 def empty(directory: Path) -> None:
-    """Have the room again that `fill` has taken; none is fine."""
+    """Free the room that `fill` has taken; it may be free already."""
     (directory / BALLAST).unlink(missing_ok=True)
 
 

@@ -1,3 +1,3 @@
-"""Pipelines of other makers, shipped ready to run: a pipeline file each in `shipped/`, and what
-starts them.
+"""Pipelines of other makers, ready to run: a pipeline file each in `shipped/`, and the processes
+that start them.
 """

@@ -1,4 +1,4 @@
-"""A server of somebody else's as a child: its log is passed on, and a signal ends it in order."""
+"""A foreign server as a child process: its log is passed on, and a signal stops it in order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from infra.stack.supervise.identity import tied_to_parent
 
 STOP_S = 8.0
 LOOK_S = 0.05
-#: A process that ended of the signal that was sent to it; a JVM says 143.
+#: The exit code of a process that was ended by its signal; a JVM returns 143.
 STOPPED = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 class JavaChild:
     """One running child, which logs to this process's standard error.
 
-    SIGTERM and SIGINT end it with this process; `ended` waits for its end.
+    SIGTERM and SIGINT to this process stop it; `ended` waits for its end.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class JavaChild:
         return self._process.poll() is None
 
     def ended(self) -> int:
-        """Wait for its end: 0 where it was asked to, 1 where it ended by itself."""
+        """Wait for its end: 0 if it was asked to stop, 1 if it ended by itself."""
         code = self._process.wait()
         if self.stopping:
             return 0 if code in STOPPED else 1
@@ -73,7 +73,7 @@ class JavaChild:
 
 
 def await_that(condition: Callable[[], bool], child: JavaChild) -> bool:
-    """Wait until something holds; False where the child ends before."""
+    """Wait for a condition; False if the child ends before."""
     while child.runs:
         if condition():
             return True

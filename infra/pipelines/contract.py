@@ -1,5 +1,5 @@
-"""What a run asks of its platform (docs/platform-contract.md), as far as every pipeline here keeps
-it alike.
+"""The parts of a platform's contract with a run (docs/platform-contract.md) that all pipelines here
+share.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 
 
 def platform_parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that a run gives its platform; those that are of no use here are taken."""
+    """The options that a run gives its platform; unused ones are accepted and ignored."""
     first_line = (description or "").partition("\n")[0]
     found = argparse.ArgumentParser(description=first_line, allow_abbrev=False)
     for name in ("dsn", "slot", "publication", "endpoint"):
@@ -18,5 +18,5 @@ def platform_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def say_ready() -> None:
-    """The line that the run waits for."""
+    """Print the line that the run waits for."""
     print(json.dumps({"event": "platform.ready"}), flush=True)

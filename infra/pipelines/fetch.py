@@ -1,6 +1,7 @@
-"""`python -m infra.pipelines.fetch`: fetches the files of the shipped pipelines, once per user.
+"""`python -m infra.pipelines.fetch`: downloads the files of the shipped pipelines, once for each
+user.
 
-A run that asks for such a pipeline does the same before it creates anything.
+A run with such a pipeline does the same before it creates anything.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ LOCK = Path(__file__).with_name("artifacts.json")
 
 
 def distribution(name: str, environ: Mapping[str, str], progress: DownloadProgress) -> Path:
-    """The directory of an archive of the lock, fetched and unpacked; raises StackError."""
+    """The directory of an archive in the lock, downloaded and unpacked; raises StackError."""
     (archive,) = locked(LOCK)[name]
     place = fetch([archive], environ, progress)[archive.name]
     return unpacked(place, environ, progress)
 
 
 def main() -> int:
-    """All of them."""
+    """Download all of them."""
     try:
         for name in locked(LOCK):
             distribution(name, os.environ, lambda text: print(text, file=sys.stderr))

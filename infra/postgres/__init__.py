@@ -1,3 +1,3 @@
-"""Source tables, publications and replication slots: made by the harness, marked, and removed by
-it alone.
+"""Source tables, publications and replication slots: the harness creates and marks them, and only
+it removes them.
 """

@@ -1,4 +1,4 @@
-"""Many customers at once, without a probe: filling for a source table."""
+"""Many customers at once, without probes, to fill a source table."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the catalog says of a table: columns with their types, keys, checks, and what it refers to.
+"""A table's catalog entry: columns with their types, keys, checks and references.
 
-Only read. Types of domains, enums and arrays are resolved down to what PostgreSQL itself brings
-(PostgreSQL documentation, "System Catalogs").
+Only reads. Types of domains, enums and arrays are resolved down to built-in ones (PostgreSQL
+documentation, "System Catalogs").
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class CatalogTable:
 
 
 def read_table(connection: Connection[Any], table: Table) -> CatalogTable:
-    """The catalog's description of a table; raises TableError where there is none."""
+    """The catalog's description of a table; raises TableError if it does not exist."""
     found = connection.execute(_TABLE, (table.schema, table.name)).fetchone()
     if found is None:
         raise TableError(
@@ -117,8 +117,8 @@ def read_table(connection: Connection[Any], table: Table) -> CatalogTable:
 _TABLE = """
 SELECT c.oid, c.relreplident::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')"""
-# An index over expressions depends on the columns that they name, which indkey does not list; it
-# does list those that are only INCLUDEd.
+# An index over expressions depends on their columns, which indkey does not list; it does list
+# columns that are only INCLUDEd.
 _INDEXES = """
 SELECT i.indisprimary, i.indisreplident, ARRAY(
     SELECT a.attname::text FROM pg_attribute a

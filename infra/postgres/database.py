@@ -1,4 +1,4 @@
-"""Databases of a run, each with the marker; nothing without one is ever dropped."""
+"""Databases of a run, each with the marker; a database without it is never dropped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def connect_to(dsn: str) -> Iterator[Connection[Any]]:
 def create_database(connection: Connection[Any], name: str, run: str) -> None:
     """Create a database of a run, with the marker."""
     database = sql.Identifier(name)
-    # Not of template1, which may hold tables of the user's.
+    # Not a copy of template1, which may contain the user's tables.
     connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database))
     connection.execute(
         sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(MARKER + run))
@@ -38,7 +38,7 @@ def create_database(connection: Connection[Any], name: str, run: str) -> None:
 
 
 def use_schema(connection: Connection[Any], schema: str) -> None:
-    """Have names without a schema looked for in this one, by all who connect from now on."""
+    """Make this schema the default for names without one, for all later connections."""
     connection.execute(
         sql.SQL("ALTER DATABASE {} SET search_path = {}").format(
             sql.Identifier(connection.info.dbname), sql.Identifier(schema)
@@ -63,7 +63,7 @@ def drop_subscriptions(connection: Connection[Any]) -> None:
 
 
 def is_marked(connection: Connection[Any], name: str) -> bool | None:
-    """Whether a database carries the marker; None where there is none of that name."""
+    """Whether a database carries the marker; None if it does not exist."""
     row = connection.execute(
         "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", (name,)
     ).fetchone()

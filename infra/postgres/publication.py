@@ -11,8 +11,8 @@ from infra.postgres.table import Table
 
 
 def create_publication(connection: Connection[Any], name: str, tables: Sequence[Table]) -> None:
-    """Publish these tables; must come before the slot, or changes between the two are refused by
-    pgoutput.
+    """Publish these tables; must be called before the slot is created, or pgoutput refuses the
+    changes in between.
     """
     listed = sql.SQL(", ").join(table.identifier for table in tables)
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server is and what a role may do there: known before anything is made."""
+"""What a PostgreSQL server is and what a role may do there, known before anything is created."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Cursor
 
 OLDEST_MAJOR = 14
-# On RDS and Aurora a role replicates by its membership, and not by its attribute.
+# On RDS and Aurora a role may replicate by its membership, not by its attribute.
 _FACTS = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
        current_setting('wal_level'), pg_is_in_recovery(), current_user, current_database(),
@@ -24,7 +24,7 @@ FROM pg_roles r WHERE r.rolname = coalesce(nullif(%s, ''), current_user)
 
 
 class RightsError(Exception):
-    """A server that cannot be a source, or a role that may not make one of it; with the remedy."""
+    """A server that cannot be a source, or a role without the needed rights; with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +46,22 @@ class ServerFacts:
 
 
 def server_facts(cursor: Cursor[Any], reader: str = "") -> ServerFacts:
-    """Ask the server; the reader is the role that asks where none is named.
+    """Ask the server; the reader is the asking role if none is named.
 
-    Raises RightsError for a reader that is not there.
+    Raises RightsError for a reader that does not exist.
     """
     row = cursor.execute(_FACTS, (reader,)).fetchone()
     if row is None:
         raise RightsError(f"there is no role {reader!r} to read the log; create it")
-    # Of the connection, as this end sees it: TLS may end in front of the server.
+    # Of the connection as seen from this end, because TLS may end in front of the server.
     found: tuple[Any, ...] = (*row, cursor.connection.pgconn.ssl_in_use)
     return ServerFacts(*found)
 
 
 def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:
-    """What keeps a server from being a source, each with its remedy. Pure.
+    """Reasons why a server cannot be a source, each with its remedy. Pure.
 
-    What is the user's `own` (connector, slot, table) need not be made.
+    The user's `own` objects (connector, slot, table) need not be created.
     """
     if facts.major < OLDEST_MAJOR:
         yield f"PostgreSQL {facts.major} is too old; version {OLDEST_MAJOR} or newer is needed"

@@ -1,4 +1,4 @@
-"""What a run leaves in a table that is not its own, and how exactly that is removed again."""
+"""What a run leaves in a table of the user's own, and how exactly that is removed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from infra.postgres.table import Table
 
 #: Rows that are deleted by one statement.
 BATCH_ROWS = 5000
-#: Whoever waits longer for a lock would keep everybody behind it waiting too.
+#: A session that waits longer for a lock would make others wait behind it.
 LOCK = "SET LOCAL lock_timeout = '5s'"
 
 
 class RunRows(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows of one run in one table: their probe begins with `head`, and where the key has a
-    numeric column or a UUID of the run's own, `column` lies between `low` and `high`.
+    """The rows of one run in one table: their probe begins with `head`; if the key has a numeric
+    column or a UUID of the run's own, `column` lies between `low` and `high`.
     """
 
     schema: str
@@ -30,7 +30,7 @@ class RunRows(msgspec.Struct, frozen=True, kw_only=True):
     high: str = ""
 
     def encode(self) -> str:
-        """As it stands in a journal."""
+        """The text for a journal."""
         return msgspec.json.encode(self).decode()
 
 
@@ -42,17 +42,17 @@ class ProbeColumn(msgspec.Struct, frozen=True, kw_only=True):
     column: str
 
     def encode(self) -> str:
-        """As it stands in a journal."""
+        """The text for a journal."""
         return msgspec.json.encode(self).decode()
 
 
 def add_probe_column(connection: Connection[Any], column: ProbeColumn) -> None:
-    """One ALTER TABLE; it changes the catalog alone, whatever the table's size."""
+    """Run one ALTER TABLE, which changes only the catalog, whatever the table's size."""
     _alter(connection, column, sql.SQL("ADD COLUMN {} text"))
 
 
 def drop_probe_column(connection: Connection[Any], encoded: str) -> None:
-    """Remove a column that was added; one that is gone is fine."""
+    """Remove a column that was added; it may be gone already."""
     column = msgspec.json.decode(encoded, type=ProbeColumn)
     _alter(connection, column, sql.SQL("DROP COLUMN IF EXISTS {}"))
 
@@ -79,7 +79,7 @@ def delete_run_rows(connection: Connection[Any], encoded: str) -> int:
     columns = sql.SQL(", ").join(map(sql.Identifier, rows.key))
     mine = _mine(rows)
     deleted = 0
-    # The keys come from a cursor that outlives the transactions of the batches.
+    # The keys come from a cursor that outlives the batches' transactions.
     with connection.cursor("run_rows", withhold=True) as keys:
         keys.execute(
             sql.SQL("SELECT {}::text FROM {} WHERE {}").format(

@@ -49,15 +49,16 @@ class WatchedTable:
 
     @property
     def identified(self) -> bool:
-        """Whether a publication can have its updates and deletes."""
+        """Whether a publication can include its updates and deletes."""
         return self.identity in "fi" or (self.identity == "d" and self.has_key)
 
 
 def check_sink(connection: Connection[Any], place: str) -> Table:
-    """The table SCHEMA.TABLE, if its log can be read; raises TableError with all that is missing.
+    """The table SCHEMA.TABLE, if its log can be read; raises TableError with everything that is
+    missing.
 
-    Nothing is changed. Without a replica identity a published table refuses its own updates, so
-    such a table is never published.
+    Changes nothing. A published table without a replica identity refuses its own updates, so such a
+    table is never published.
     """
     schema, _, name = place.rpartition(".")
     with connection.cursor(row_factory=class_row(WatchedServer)) as cursor:
@@ -74,7 +75,7 @@ def check_sink(connection: Connection[Any], place: str) -> Table:
 
 
 def sink_mistakes(place: str, server: WatchedServer, table: WatchedTable | None) -> Iterator[str]:
-    """What keeps the table's log from being read, each with its remedy."""
+    """Reasons why the table's log cannot be read, each with its remedy."""
     if server.standby:
         yield "the sink's server is a read-only replica; name its primary in CDC_SINK_DSN"
     if server.wal_level != "logical":

@@ -1,4 +1,4 @@
-"""Replication slots of a run: a slot that is forgotten pins WAL until the disk is full."""
+"""Replication slots of a run; a forgotten slot would hold WAL until the disk is full."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POLL_S = 0.05
 
 
 class SlotError(Exception):
-    """A slot that cannot be dropped; the message names who holds it."""
+    """A slot that cannot be dropped; the message names the process that holds it."""
 
 
 def create_slot(connection: Connection[Any], name: str) -> None:
@@ -43,12 +43,12 @@ def drop_slot(connection: Connection[Any], name: str) -> None:
 
 
 def is_read(connection: Connection[Any], name: str) -> bool:
-    """Whether a process reads the slot; not so where there is none."""
+    """Whether a process reads the slot; False if there is no slot."""
     return bool(_holder(connection, name))
 
 
 def _holder(connection: Connection[Any], name: str) -> int | None:
-    """The pid that reads the slot, 0 where nobody does, None where there is no such slot."""
+    """The pid that reads the slot, 0 if none does, None if there is no such slot."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(active_pid, 0) FROM pg_replication_slots WHERE slot_name = %s", (name,)

@@ -1,6 +1,6 @@
 """Schemas and tables of a run.
 
-Each carries a marker; nothing without one is ever dropped or truncated.
+Each carries a marker; objects without it are never dropped or truncated.
 """
 
 from __future__ import annotations

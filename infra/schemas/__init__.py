@@ -1,1 +1,1 @@
-"""The wire contract, shared as data: how change events look on a topic, and how they are read."""
+"""The wire contract as data: how change events look on a topic, and how they are read."""

@@ -2,7 +2,7 @@
 registers them.
 
 The files were taken from a registry after the connector (3.6) had captured `customers`; a test
-compares them with what the connector writes today. Names in them carry the topic, so they are read
+compares them with what the connector writes today. Their names contain the topic, so each is read
 for a topic.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 AvroDefinition = Mapping[str, Any]
 
 _HERE = Path(__file__).parent
-#: The topic that the files' names carry.
+#: The topic in the files' names.
 _FILED = "cdc.public.customers"
 
 
@@ -40,7 +40,7 @@ class TopicSchemas:
 
 
 def customers_schemas(topic: str) -> TopicSchemas:
-    """The schemas of a topic that carries a table like `customers`."""
+    """The schemas of a topic with a table like `customers`."""
     key, value = (_read(f"customers-{part}.avsc", namespace(topic)) for part in ("key", "value"))
     return TopicSchemas(topic, key, value)
 
@@ -53,7 +53,7 @@ def _read(file: str, name: str) -> AvroDefinition:
 
 
 def namespace(topic: str) -> str:
-    """A topic's name as an Avro namespace: what Avro does not allow becomes an underscore, as in
+    """A topic's name as an Avro namespace: characters that Avro forbids become underscores, as in
     Debezium.
     """
     return ".".join(
@@ -72,9 +72,8 @@ def row_schema(value: AvroDefinition) -> AvroDefinition:
 
 
 def with_column(schemas: TopicSchemas, column: str) -> TopicSchemas:
-    """The schemas after `ALTER TABLE ...
-
-    ADD COLUMN column text`: a compatible version, the column last.
+    """The schemas after `ALTER TABLE ... ADD COLUMN column text`: a compatible version, with the
+    new column last.
     """
     value = copy.deepcopy(dict(schemas.value))
     fields = row_schema(value)["fields"]

@@ -1,6 +1,5 @@
-"""The outside of Debezium's messages:
-
-Confluent's head, and what a key is as a number. `row` reads the inside.
+"""The outer parts of Debezium's messages: Confluent's header, and a key as a number.
+`infra.avro.row` reads the inner parts.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ HEADER_BYTES = HEADER.size
 
 
 class EnvelopeError(ValueError):
-    """A message or schema that is no Debezium envelope; the message says why."""
+    """A message or schema that is no Debezium envelope; the message has the reason."""
 
 
 def schema_id(message: bytes) -> int:
-    """The id in a message's head; raises EnvelopeError where there is none."""
+    """The id in a message's header; raises EnvelopeError if there is none."""
     if len(message) < HEADER_BYTES or message[0] != 0:
         raise EnvelopeError(
             "the message is not in Confluent's wire format: it does not start with a zero and an id"
@@ -27,7 +26,7 @@ def schema_id(message: bytes) -> int:
 
 
 def key_id(message: bytes | None) -> int:
-    """A number for a record's key: the key itself where it is one integer column, else a hash of
+    """A number for a record's key: the key itself if it is one integer column, otherwise a hash of
     its bytes.
 
     Two rows of one table never share a number in the first case, and practically never in the

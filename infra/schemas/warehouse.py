@@ -1,4 +1,4 @@
-"""Where the Iceberg sink keeps a warehouse on this machine, and where its tap looks for it."""
+"""The place of a local Iceberg warehouse, for the sink that writes it and the tap that reads it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def catalog_file(warehouse: Path) -> Path:
 
 
 def local_catalog(warehouse: Path) -> dict[str, str]:
-    """PyIceberg's properties of a warehouse in a directory, whatever its name has in it.
+    """PyIceberg's properties for a warehouse in a directory, whatever characters its name has.
 
-    PyIceberg takes the path out of a `file:` URL as it stands: without undoing its escapes, and up
-    to the first `#` or `?`. So a path that would need one is given as a path.
+    PyIceberg takes the path from a `file:` URL literally: it does not undo escapes, and stops at
+    the first `#` or `?`. So a path with such characters is given as a plain path.
     """
     root = warehouse.absolute()
     url = root.as_uri()

@@ -1,1 +1,1 @@
-"""The faults there are, found by declaration (infra/faults/fault.py says what one has)."""
+"""The faults, found by declaration (infra/faults/fault.py describes the record)."""

@@ -1,4 +1,4 @@
-"""What is done to the Debezium connector through Kafka Connect's REST interface."""
+"""Faults of the Debezium connector, through Kafka Connect's REST interface."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def _connector(ground: FaultGround, publication: str) -> debezium.DebeziumConnec
 
 
 def _create(ground: FaultGround) -> None:
-    """Under its old name, so that it goes on from the offsets that Connect has stored for it."""
+    """Create it under its old name, so that it continues from the offsets that Connect has
+    stored.
+    """
     _delete(ground)
     connector = _connector(ground, ground.objects.publication)
     debezium.create_connector(ground.endpoints, connector)
@@ -72,7 +74,7 @@ def _configure(ground: FaultGround, publication: str) -> None:
 
 
 def _fail_task(ground: FaultGround) -> None:
-    """Its configuration is valid, and its task fails as soon as it looks for the publication."""
+    """Give it a valid configuration whose task fails as soon as it looks for the publication."""
     _configure(ground, _hidden(ground))
 
 
@@ -105,7 +107,7 @@ def _show_publication(ground: FaultGround) -> None:
 
 
 def restart_tasks(ground: FaultGround) -> None:
-    """Have Connect start the connector and its tasks again; one that is gone needs it no more."""
+    """Have Connect restart the connector and its tasks; a deleted connector needs no restart."""
     _ask(ground, "POST", "/restart?includeTasks=true", None, requests.codes.not_found)
 
 

@@ -1,4 +1,4 @@
-"""What is done to the source database while it is written to."""
+"""Faults of the source database under load."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ APPLICATION_NAME = "locust-cdc fault"
 CONNECT_S = 10
 DROP_S, POLL_S = 10.0, 0.01
 INVALID_S = 30.0
-#: Rows of the transaction that is beside the load.
+#: The rows of the transaction beside the load.
 BIG_ROWS = 1_000_000
 SIDE_TABLE = "beside"
 #: A column that every writer names.
@@ -63,7 +63,7 @@ def _end_walsender(ground: FaultGround) -> None:
 
 
 def _drop_slot(ground: FaultGround) -> None:
-    """Its reader comes back within milliseconds, so ask until the slot is free for a moment."""
+    """Its reader returns within milliseconds, so repeat until the slot is free for a moment."""
     slot, deadline_s = sql.Literal(ground.objects.slot), time.monotonic() + DROP_S
     with closing(_connect(ground)) as connection:
         while True:
@@ -101,7 +101,7 @@ def _widen_column(ground: FaultGround) -> None:
 
 
 def _add_enum(ground: FaultGround) -> None:
-    """A value that the type did not have when it was first captured is the default at once."""
+    """Use a value as the default at once that the type did not have when it was first captured."""
     kind = sql.Identifier(ground.objects.schema, "level")
     _execute(
         ground,
@@ -172,8 +172,8 @@ def _keep_wal(ground: FaultGround) -> None:
 
 
 def _invalidate_slot(ground: FaultGround) -> None:
-    """A transaction that stays open keeps the slot from moving on; then WAL is written until a
-    checkpoint removes what the slot needs.
+    """An open transaction keeps the slot from advancing; WAL is then written until a checkpoint
+    removes what the slot needs.
     """
     _idle_in_transaction(ground)
     beside = sql.SQL(
@@ -199,7 +199,7 @@ def _wal_status(connection: Connection[Any], slot: str) -> str:
 
 
 def _idle_in_transaction(ground: FaultGround) -> None:
-    """A transaction that has written and does not end; it dies with this process."""
+    """Open a transaction that has written and does not end; it ends with this process."""
     _execute(
         ground,
         sql.SQL("CREATE TABLE IF NOT EXISTS {} (id bigint, note text)").format(_side_table(ground)),

@@ -1,5 +1,5 @@
-"""A network on a bad day between the connector and PostgreSQL, between the platform and its sink,
-or before Kafka: relays of the run's own.
+"""Faults of the network between the connector and PostgreSQL, between the platform and its sink, or
+before Kafka, by relays of the run's own.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from infra.faults.catalogue.process import CAPTURE, REPEATS_S
 from infra.faults.fault import Fault, FaultDeed, FaultGround
 from infra.faults.relay import Relay, Trouble
 
-#: As between continents; as a line that is far too narrow for the load; as a cable that is pulled.
+#: A latency as between continents; a line that is far too narrow for the load; a pulled cable.
 SLOW = Trouble(latency_s=0.15, jitter_s=0.05)
 NARROW = Trouble(bytes_per_s=64_000)
 SILENT = Trouble(silent=True)
 
 
 def _relayed(place: str, deed: Callable[[Relay], None]) -> FaultDeed:
-    """What is done to the relay at a place, where there is one."""
+    """An action on the relay at a place, if there is one."""
 
     def carry_out(ground: FaultGround) -> None:
         if place in ground.relays:

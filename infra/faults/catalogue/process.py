@@ -1,17 +1,17 @@
-"""Servers of the stack and processes of the run: killed and started again, or stopped where they
-are and let go on.
+"""Faults of the stack's servers and of the run's processes: killed and started again, or paused and
+resumed.
 """
 
 from __future__ import annotations
 
 from infra.faults.fault import Fault, FaultDeed, FaultGround
 
-#: What is written and not yet committed when a process is killed: Debezium's offsets are stored
-#: once a second, a consumer's after each write, and somebody has to notice first.
+#: The seconds of load that a kill may repeat: Debezium's offsets are stored once a second, a
+#: consumer's after each write, and the failure must be noticed first.
 REPEATS_S = 10.0
-#: What the run's own look at its servers finds afterwards (provision/condition.py).
+#: What the run's own look at its servers reports afterwards (provision/condition.py).
 CONNECT, CAPTURE = "Kafka Connect", r"the capture \("
-#: What our own taps and the platform's word of it are meanwhile: they are cut off as well.
+#: What our own taps and the platform report meanwhile, because they are cut off as well.
 TOPIC_CUT_OFF, TABLE_CUT_OFF = "could not read what came: Kafka: ", "table cannot be read: "
 KAFKA, POSTGRES, REGISTRY = "Kafka(?! Connect)", "PostgreSQL", "the schema registry"
 

@@ -1,4 +1,4 @@
-"""What is done to the table that the platform writes to, by sessions of somebody else's."""
+"""Faults of the table that the platform writes to, by other sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from infra.faults.catalogue.process import REPEATS_S
 from infra.faults.fault import Fault, FaultGround
 
 POLL_S, PATIENCE_S, END_S = 0.01, 1.0, 15.0
-#: The server ends whoever has waited for so long and finds a circle; that is to be the platform.
+#: The server ends the session that has waited this long and finds a deadlock; that must be the
+#: platform's.
 LAST_TO_ASK = "SET deadlock_timeout = '10min'"
 _WAITS_FOR_US = "SELECT 1 FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
 
@@ -31,7 +32,7 @@ def _connect(ground: FaultGround) -> Connection[Any]:
 
 
 def _lock(connection: Connection[Any], table: Sequence[str]) -> None:
-    """Reads go on, writes wait; the lock dies with this process."""
+    """Reads go on and writes wait; the lock ends with this process."""
     name = sql.Identifier(*table)
     connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(name))
 
@@ -42,10 +43,11 @@ def _lock_table(ground: FaultGround) -> None:
 
 
 def _deadlock(ground: FaultGround) -> None:
-    """Until it is undone, lock what the platform's next statement waits for, and then what it has.
+    """Until it is undone, lock what the platform's next statement waits for, and then what that
+    statement has.
 
-    The sink's table and the one of its offsets are written by one statement; which it locks first
-    is tried out by taking them in either order.
+    One statement writes the sink's table and the table of its offsets; both orders are tried to
+    find out which it locks first.
     """
     schema, table = ground.objects.sink_table.split(".")
     pair = ((schema, table), (schema, f"{table}_offsets"))
@@ -73,7 +75,7 @@ def _deadlock(ground: FaultGround) -> None:
 
 
 def _cross(connection: Connection[Any], pair: Sequence[Sequence[str]], over: Event) -> None:
-    """Lock the first of two tables, and the second as soon as somebody waits for the first."""
+    """Lock the first of two tables, and the second as soon as a session waits for the first."""
     first, second = pair
     _lock(connection, first)
     deadline_s = time.monotonic() + PATIENCE_S

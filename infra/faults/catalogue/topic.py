@@ -1,4 +1,4 @@
-"""What is done to the topics and to the consumer group while both are in use."""
+"""Faults of the topics and the consumer group during their use."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ from infra.faults.fault import ALL_AGAIN, RETENTION, Fault, FaultGround
 from infra.stack.error import StackError
 
 ANSWER_S, POLL_S = 15.0, 0.2
-#: A member that has ended is missed by its group at once, one that was killed after its session.
+#: A group notices at once that a member left, and after the session timeout that one was killed.
 EMPTY_S = 40.0
-#: No batch is as small: its header alone is 61 bytes (Kafka's documentation, "Record Batch").
+#: Smaller than every batch: a batch's header alone has 61 bytes (Kafka's documentation, "Record
+#: Batch").
 TOO_SMALL = "70"
 LIMIT = "max.message.bytes"
-#: What a topic that forgets too early still has, so that taps that keep up miss nothing.
+#: The seconds of records that are kept, so that taps that keep up miss nothing.
 KEPT_S = 2.0
 
 
@@ -62,7 +63,7 @@ def _places(admin: AdminClient, topics: Sequence[str]) -> list[TopicPartition]:
 
 
 def _offsets(admin: AdminClient, places: Sequence[TopicPartition], at: Any) -> list[TopicPartition]:
-    """Where these partitions are at something that `OffsetSpec` names; -1 where nowhere."""
+    """The offsets of these partitions that `OffsetSpec` names; -1 where there is none."""
     found = admin.list_offsets(dict.fromkeys(places, at), request_timeout=ANSWER_S)
     return [
         TopicPartition(
@@ -91,7 +92,9 @@ def _reset_group(ground: FaultGround) -> None:
 
 
 def _add_partitions(ground: FaultGround) -> None:
-    """Twice as many; the connector's producer is told by a restart, and not minutes later."""
+    """Double the partitions; a restart tells the connector's producer, which would otherwise learn
+    of them minutes later.
+    """
     admin = _admin(ground)
     for topic in ground.objects.topics:
         wanted = NewPartitions(topic, 2 * len(_places(admin, [topic])))
@@ -101,7 +104,7 @@ def _add_partitions(ground: FaultGround) -> None:
 
 
 def _limit(ground: FaultGround, value: str | None, *fine: int) -> None:
-    """Bound a topic's batches in bytes; None takes the bound away again."""
+    """Limit a topic's batches in bytes; None removes the limit."""
     operation = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
     entry = ConfigEntry(LIMIT, value or "", incremental_operation=operation)
     wanted = [
@@ -133,7 +136,7 @@ def _forget(ground: FaultGround) -> None:
             try:
                 _delete_old(admin, places)
             except (StackError, KafkaException):
-                continue  # a broker that does not answer deletes nothing just now
+                continue  # a broker that does not answer deletes nothing now
 
     forgetting = Thread(target=keep_on, name="retention", daemon=True)
     forgetting.start()

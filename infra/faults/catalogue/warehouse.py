@@ -1,4 +1,4 @@
-"""What is done to an Iceberg table of a local warehouse while the platform commits to it."""
+"""Faults of an Iceberg table in a local warehouse while the platform commits to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infra.stack.error import StackError
 #: The name that readers of the catalogue use as well.
 CATALOG = "cdc"
 POLL_S, COMMIT_S, END_S = 0.001, 30.0, 15.0
-#: Somebody else's commits: about as often as the platform looks at the table and writes to it.
+#: The other writer's commits: about as often as the platform looks at the table and writes to it.
 EVERY_S = 0.05
 LOCK_S = 30.0
 
@@ -27,7 +27,8 @@ def _warehouse(ground: FaultGround) -> Path:
 
 
 def _kill_at_commit(ground: FaultGround) -> None:
-    """The platform dies as soon as the catalogue points to another version: it never hears of it.
+    """Kill the platform as soon as the catalogue points to another version, so that it never gets
+    the answer.
 
     The catalogue's file changes with each commit and with nothing else.
     """
@@ -41,7 +42,7 @@ def _kill_at_commit(ground: FaultGround) -> None:
 
 
 def _pointer(file: Path) -> list[tuple[str, ...]]:
-    """Which version of each table is the catalogue's."""
+    """Each table's version in the catalogue."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as catalog:
         return catalog.execute(
             "SELECT table_namespace, table_name, metadata_location FROM iceberg_tables"
@@ -53,7 +54,7 @@ def _start_platform(ground: FaultGround) -> None:
 
 
 def _lock_catalog(ground: FaultGround) -> None:
-    """Nobody reads or writes the catalogue; the lock dies with this process."""
+    """Nobody can read or write the catalogue; the lock ends with this process."""
     catalog = sqlite3.connect(catalog_file(_warehouse(ground)), LOCK_S, isolation_level=None)
     ground.held.enter_context(closing(catalog))
     catalog.execute("BEGIN EXCLUSIVE")
@@ -68,7 +69,7 @@ def _make_room(ground: FaultGround) -> None:
 
 
 def _commit_beside(ground: FaultGround) -> None:
-    """Until it is undone, append to the platform's table: snapshots without a row."""
+    """Until it is undone, append to the platform's table: snapshots without rows."""
     from pyiceberg.catalog import load_catalog
     from pyiceberg.exceptions import CommitFailedException
 

@@ -1,4 +1,4 @@
-"""A webhook receiver on a bad day."""
+"""Faults of the webhook receiver."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """`python -m infra.pipelines.debezium_server`: runs Debezium Server as a run's platform.
 
-It keeps the contract of docs/platform-contract.md and has no telemetry: one ready line, once it
-reads its slot; it ends with 1 when Debezium Server does, with the end of its log on standard
-error. Settings of Debezium Server's own go by its environment variables (DEBEZIUM_...).
+It keeps the contract of docs/platform-contract.md and has no telemetry: it prints one ready line
+once it reads its slot. When Debezium Server ends, it ends with 1, with the end of the log on
+standard error. Debezium Server's own settings are taken from its environment variables
+(DEBEZIUM_...).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the process: secrets, and what the user sets of Debezium Server's own."""
+    """The variables of the process: secrets, and the user's settings for Debezium Server."""
     own = {name: value for name, value in environ.items() if name.startswith("DEBEZIUM_")}
     secrets = {SOURCE_PASSWORD: password(dsn_place(settings.dsn), environ)}
     if settings.transport == "postgres":
@@ -60,7 +61,7 @@ def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) ->
 
 
 def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
-    """What to run, with the tables of the publication; raises psycopg.Error."""
+    """The settings, with the tables of the publication; raises psycopg.Error."""
     with connect_to(options.dsn) as connection:
         rows = connection.execute(_TABLES, (options.publication,)).fetchall()
     return DebeziumServerSettings(
@@ -94,7 +95,7 @@ def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Pat
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run it; 2 for bad options, 3 where something is not there, 1 where it ended by itself."""
+    """Run it; returns 2 for bad options, 3 if a server is missing, 1 if it ended by itself."""
     options, _ = parser().parse_known_args(arguments)
     try:
         settings = settings_of(options)

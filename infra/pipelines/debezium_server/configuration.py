@@ -1,7 +1,7 @@
 """Debezium Server's configuration, as its own properties. Pure.
 
-Debezium documentation, "Debezium Server". Only what a run decides is set; all else is upstream's
-default, so that what is measured is what its users have.
+Debezium documentation, "Debezium Server". Only what a run decides is set; everything else is the
+upstream default, so a run measures what users have.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from infra.stack.servers.settings import TOPIC_PREFIX, render_properties
 from infra.validate import dsn_place, url_address
 
 ROUTER = "org.apache.kafka.connect.transforms.RegexRouter"
-#: Secrets go by these variables, never into the file.
+#: Secrets are passed in these variables, never in the file.
 SOURCE_PASSWORD = "DEBEZIUM_SOURCE_DATABASE_PASSWORD"  # noqa: S105 - a variable's name
 JDBC_PASSWORD = "DEBEZIUM_SINK_JDBC_CONNECTION_PASSWORD"  # noqa: S105 - a variable's name
 Properties = Mapping[str, str]
@@ -22,11 +22,11 @@ Properties = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class DebeziumServerSettings:
-    """What a run decides: what is read, and where it goes.
+    """The run's choices: what is read, and where it goes.
 
-    `endpoint` is where the transport's service is, for `postgres` the sink's DSN; `stream` is what
-    is written to there, in a `project` where there are any. `tables` are those of the publication,
-    SCHEMA.TABLE.
+    `endpoint` is the transport's service, for `postgres` the sink's DSN; `stream` is what is
+    written to there, in a `project` if the service has projects. `tables` are those of the
+    publication, SCHEMA.TABLE.
     """
 
     dsn: str
@@ -40,7 +40,7 @@ class DebeziumServerSettings:
 
 
 def configuration(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
-    """All properties; `offsets` is the file in which it keeps how far it has come."""
+    """All properties; `offsets` is the file in which Debezium Server stores its position."""
     sink = {
         f"debezium.{name}": value for name, value in SINKS[settings.transport](settings).items()
     }
@@ -68,26 +68,26 @@ def _source(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
         "slot.name": settings.slot,
         "publication.name": settings.publication,
         "publication.autocreate.mode": "disabled",
-        # The slot is older than any row of the run, so there is nothing to take a snapshot of.
+        # The slot is older than any row of the run, so no snapshot is needed.
         "snapshot.mode": "no_data",
         "topic.prefix": TOPIC_PREFIX,
         "table.include.list": ",".join(map(_pattern, settings.tables)),
         "offset.storage.file.filename": offsets,
-        # As upstream's example has it: positions are kept after every batch.
+        # As in the upstream example: the position is stored after every batch.
         "offset.flush.interval.ms": "0",
     }
     return {f"debezium.source.{name}": value for name, value in of_source.items() if value}
 
 
 def _pattern(table: str) -> str:
-    """A table's name as the regular expression that means it alone; backslashes twice, since the
-    properties' own reader takes one.
+    """A regular expression for exactly this table's name; backslashes are doubled, because the
+    properties' own reader removes one.
     """
     return table.replace(".", "[.]")
 
 
 def _json(settings: DebeziumServerSettings) -> dict[str, str]:
-    """Events as JSON without their schemas beside them; decimals as text, which needs none."""
+    """Events as JSON without their schemas; decimals as text, which needs no schema."""
     del settings
     return {
         "format.key": "json",
@@ -99,7 +99,7 @@ def _json(settings: DebeziumServerSettings) -> dict[str, str]:
 
 
 def _to(replacement: str, pattern: str = ".*") -> dict[str, str]:
-    """One name for what would else go to a place named after its topic."""
+    """One name for what would otherwise go to a place named after its topic."""
     return {
         "transforms": "route",
         "transforms.route.type": ROUTER,
@@ -123,7 +123,7 @@ def _kafka(settings: DebeziumServerSettings) -> dict[str, str]:
 
 
 def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
-    """Upserts and deletes by the source's key into tables that are there, of the same names."""
+    """Upserts and deletes by the source's key, into existing tables of the same names."""
     place = dsn_place(settings.endpoint)
     host, port = place.get("host", "127.0.0.1"), place.get("port", "5432")
     own = {
@@ -149,7 +149,7 @@ def _redis(settings: DebeziumServerSettings) -> dict[str, str]:
 
 
 def _nats(settings: DebeziumServerSettings) -> dict[str, str]:
-    """Into a stream that is there, whose subject has its name."""
+    """Into an existing stream, whose subject has the stream's name."""
     own = {"url": settings.endpoint, "create-stream": "false"}
     return {**_json(settings), **_to(settings.stream), **_sink("nats-jetstream", own)}
 
@@ -160,7 +160,7 @@ def _pubsub(settings: DebeziumServerSettings) -> dict[str, str]:
 
 
 def _sink(kind: str, own: Properties) -> dict[str, str]:
-    """A sink's type and its own properties, but for those that are empty."""
+    """A sink's type and its own properties, without empty ones."""
     named = {f"sink.{kind}.{name}": value for name, value in own.items() if value}
     return {"sink.type": kind, **named}
 
@@ -176,7 +176,7 @@ SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
 
 
 def as_text(properties: Properties) -> str:
-    """Properties as a file; values are taken as they are, but for backslashes and line ends."""
+    """Properties as a file; only backslashes and line ends in values are escaped."""
     return render_properties(
         {
             name: value.replace("\\", "\\\\").replace("\n", "\\n")

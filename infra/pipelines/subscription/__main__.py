@@ -1,8 +1,8 @@
-"""`python -m infra.pipelines.subscription`: has one database subscribe to another's publication.
+"""`python -m infra.pipelines.subscription`: makes one database subscribe to another's publication.
 
-It keeps the contract of docs/platform-contract.md and has no telemetry: one ready line, once the
-subscription reads its slot; SIGTERM drops the subscription and leaves the slot. It ends with 1
-where the server has disabled the subscription.
+It keeps the contract of docs/platform-contract.md and has no telemetry: it prints one ready line
+once the subscription reads its slot. SIGTERM drops the subscription and leaves the slot. It ends
+with 1 if the server has disabled the subscription.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _ENABLED = "SELECT subenabled FROM pg_subscription WHERE subname = %s"
 
 
 def source_conninfo(dsn: str) -> str:
-    """The source as the sink's server reaches it: that cannot read our password file, so the
-    password itself stands in its catalogue while the run lasts.
+    """The source as the sink's server reaches it. That server cannot read our password file, so its
+    catalogue has the password during the run.
     """
     place = dsn_place(dsn)
     known = password(place, os.environ)
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run it; 3 where a server does not answer or refuses."""
+    """Run it; returns 3 if a server does not answer or refuses."""
     options, _ = platform_parser(__doc__).parse_known_args(arguments)
     try:
         return run(options)

@@ -137,3 +137,67 @@ def test_what_is_packed_comes_out_again(kind: type, values: list[int]) -> None:
     there: NDArray[Any] = np.array(values, dtype=kind)
 
     assert unpack(pack(there), kind).tolist() == values
+
+
+def test_there_is_no_sequence_of_nothing() -> None:
+    """Sequences count from 1, and a first block is full without its first bit."""
+    bits = np.zeros(BLOCK // 8, dtype=np.uint8)
+    bits[0] = 0b1011
+    found = SequenceSet()
+    found.put(0, bits)
+
+    assert found.ranges() == [(1, 1), (3, 3)]
+    assert bits[0] == 0b1011, "the bits are the caller's"
+    assert SequenceSet.of([(0, BLOCK - 1)]).full == {0}
+    assert SequenceSet.of([(0, 0)]).open == {}
+
+
+def test_a_block_that_holds_nothing_is_not_kept() -> None:
+    found = SequenceSet()
+    found.put(7, np.zeros(BLOCK // 8, dtype=np.uint8))
+    same = SequenceSet.of([(1, 3 * BLOCK)])
+
+    assert (found.full, found.open, len(found)) == (set(), {}, 0)
+    assert ((same - same).full, (same - same).open) == (set(), {})
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "both"),
+    [
+        ([(1, 2)], [(3, 4)], [(1, 4)]),
+        ([(1, 2)], [(4, 5)], [(1, 2), (4, 5)]),
+        ([(1, 9)], [(3, 4)], [(1, 9)]),
+        ([(5, 6), (1, 2)], [], [(1, 2), (5, 6)]),
+        ([(1, 3)], [(2, 8), (9, 9)], [(1, 9)]),
+    ],
+)
+def test_ranges_that_touch_are_one(
+    left: list[SequenceRange], right: list[SequenceRange], both: list[SequenceRange]
+) -> None:
+    assert union(left, right) == union(right, left) == both
+
+
+@pytest.mark.parametrize(
+    ("holes", "rest"),
+    [
+        ([], [(10, 20)]),
+        ([(1, 9), (21, 30)], [(10, 20)]),
+        ([(10, 10), (20, 20)], [(11, 19)]),
+        ([(9, 10), (12, 12), (20, 21)], [(11, 11), (13, 19)]),
+        ([(1, 30)], []),
+        ([(15, 16), (14, 15)], [(10, 13), (17, 20)]),
+    ],
+)
+def test_holes_leave_what_lies_around_them(
+    holes: list[SequenceRange], rest: list[SequenceRange]
+) -> None:
+    assert subtract([(10, 20)], holes) == rest
+    assert size(rest) + size(intersect([(10, 20)], holes)) == 11
+
+
+@pytest.mark.parametrize("number", [BLOCK - 1, BLOCK, 2 * BLOCK - 1, 2 * BLOCK])
+def test_a_number_at_the_edge_of_a_block_is_in_its_own_block_alone(number: int) -> None:
+    found = SequenceSet.of([(number, number)])
+
+    assert [near for near in range(number - 2, number + 3) if near in found] == [number]
+    assert list(found.open) == [number // BLOCK]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -179,3 +180,78 @@ def test_what_was_written_is_no_more_than_was_handed_over_and_than_became_dirty(
     monkeypatch.setattr(psutil.Process, "io_counters", lambda _: counters)
 
     assert written_by(process) == written
+
+
+def test_the_servers_of_a_stack_are_its_supervisors_children_by_what_they_run() -> None:
+    """GIVEN a supervisor that is this process, with one server and one child that is none."""
+    title = "import sys; sys.stdin.read()"
+    with child() as other:
+        server = subprocess.Popen(
+            [sys.executable, "-c", title, "kafka.Kafka"], stdin=subprocess.PIPE
+        )
+        try:
+            found = ProcessGauge(ProcessSettings(supervisor=os.getpid())).read()
+            known = ProcessGauge(ProcessSettings(harness=os.getpid(), supervisor=other.pid)).read()
+        finally:
+            server.communicate(timeout=DEADLINE_S)
+
+    assert found is not None
+    assert set(found) == {"kafka", MACHINE}
+    assert found["kafka"].processes == 1
+    assert known is not None
+    assert set(known) == {HARNESS, MACHINE}, "a supervisor that the harness has started is apart"
+
+
+def test_between_two_searches_new_processes_are_not_yet_seen_and_then_they_are() -> None:
+    clock = Clock()
+    gauge = ProcessGauge(ProcessSettings(harness=os.getpid()), clock)
+    before = gauge.read()
+    with child():
+        clock.now_s += SEARCH_INTERVAL_S - INTERVAL_S
+        meanwhile = gauge.read()
+        clock.now_s += INTERVAL_S
+        after = gauge.read()
+
+    assert before is not None
+    assert meanwhile is not None
+    assert after is not None
+    assert meanwhile[HARNESS].processes == before[HARNESS].processes
+    assert after[HARNESS].processes == before[HARNESS].processes + 1
+
+
+def test_a_process_that_is_named_is_looked_for_at_once() -> None:
+    clock = Clock()
+    gauge = ProcessGauge(ProcessSettings(), clock)
+    gauge.read()
+    with child() as process:
+        clock.now_s += INTERVAL_S
+        gauge.watch({"platform-1": process.pid})
+        found = gauge.read()
+
+    assert found is not None
+    assert found["platform-1"].processes == 1
+
+
+def test_a_figure_that_one_process_does_not_tell_is_not_known_of_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GIVEN two processes, of which one may not be looked into."""
+    with child() as open_one, child() as closed_one:
+        asked = psutil.Process.memory_full_info
+
+        def refused(process: psutil.Process) -> Any:
+            if process.pid == closed_one.pid:
+                raise psutil.AccessDenied(process.pid)
+            return asked(process)
+
+        monkeypatch.setattr(psutil.Process, "memory_full_info", refused)
+        gauge = ProcessGauge(ProcessSettings())
+        gauge.watch({"alone": os.getpid()})
+        gauge.watch({"both": open_one.pid})
+        gauge.watch({"both": closed_one.pid})
+        found = gauge.read()
+
+    assert found is not None
+    assert (found["both"].processes, found["both"].uss_bytes) == (2, None)
+    assert found["both"].rss_bytes > 0
+    assert found["alone"].uss_bytes

@@ -105,8 +105,8 @@ def numeric(value: bytes) -> Decimal:
         return _SPECIAL[sign]
     if len(value) != 8 + 2 * count or sign not in (0, 0x4000):
         raise ValueError(f"{len(value)} bytes with sign {sign:#x} are no numeric")
-    # Collected as text, which is exact, where a sum of Decimals would be rounded to the context's 28
-    # digits; and of any length, where Python does not print an integer of more than 4,300 digits.
+    # Collected as text, which is exact: a sum of Decimals would be rounded to the context's 28
+    # digits. A text has any length: Python refuses to print an integer of more than 4,300 digits.
     digits = "".join([f"{digit:04d}" for digit in struct.unpack_from(f">{count}H", value, 8)])
     exponent = 4 * (weight - count + 1) + scale if count else 0
     # Base-10,000 digits may go beyond the scale by zeros, which are cut off.

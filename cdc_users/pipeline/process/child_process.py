@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
+from typing import IO
 
 from cdc_users.error import TargetError
 from infra.stack.supervise.identity import tied_to_parent
@@ -165,6 +166,8 @@ class Launched:
         finally:
             alarm.cancel()
         if line.startswith("{"):
+            # A full pipe would hold up a child that goes on writing there.
+            Thread(target=_pass_on, args=(self.process.stdout, self.log), daemon=True).start()
             started = (self.command, self.environment, ready_s)
             return Child(self.name, self.process, line, self.log, *started)
         silent = time.monotonic() - began_s >= ready_s
@@ -179,6 +182,14 @@ class Launched:
         else:
             how = f"ended with {code} before it was ready"
         raise NotReadyError(f"{self.name} {how}; {tail(self.log)}")
+
+
+def _pass_on(output: IO[str], log: Path) -> None:
+    """Move what a child writes after its ready line to its log, until it ends."""
+    with contextlib.suppress(OSError, ValueError), log.open("a", encoding="utf-8") as file:
+        for line in output:  # ValueError: closed, because the child has ended
+            file.write(line)
+            file.flush()
 
 
 @dataclass(slots=True)

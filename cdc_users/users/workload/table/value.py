@@ -78,7 +78,9 @@ def can_be_distinct(plan: ValuePlan) -> bool:
     if plan.maker == "uuid":
         return True
     if plan.maker in ("integer", "numeric"):
-        return plan.low is None and (plan.high is None or plan.high >= ROOM * unit_of(plan))
+        # A run's keys are above nought, whatever else is demanded of them: CHECK (id > 0).
+        above = plan.low is None or plan.low <= unit_of(plan)
+        return above and (plan.high is None or plan.high >= ROOM * unit_of(plan))
     fits = (plan.low or 0) <= KEY_LENGTH and (plan.high is None or plan.high >= KEY_LENGTH)
     return plan.maker == "text" and fits
 

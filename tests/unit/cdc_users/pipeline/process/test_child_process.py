@@ -226,3 +226,25 @@ def test_a_child_that_does_not_end_when_asked_is_killed_when_its_grace_is_over(
 
     assert child.stop(grace_s=0.1) == -signal.SIGKILL
     assert child.stop() == -signal.SIGKILL
+
+
+def test_what_a_child_writes_after_its_ready_line_is_in_its_log_and_holds_it_up_never(
+    tmp_path: Path,
+) -> None:
+    """More than a pipe holds (64 KiB): the child would stand still at its print."""
+    done = tmp_path / "done"
+    talks = f"""
+import pathlib, time
+print('{{}}', flush=True)
+for number in range(5000):
+    print("a line of a library that prints, number", number, flush=True)
+pathlib.Path({str(done)!r}).touch()
+time.sleep(600)
+"""
+    child = launch("platform-1", [sys.executable, "-c", talks], tmp_path / "log", os.environ)
+    made = child.await_ready()
+    try:
+        await_that(done.exists)
+        await_that(lambda: "number 4999" in tail(tmp_path / "log"))
+    finally:
+        made.stop()

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cdc_users.observe.events.value import value_of
 from cdc_users.users.workload.table.check import Demand
@@ -84,6 +85,12 @@ def test_no_two_keys_and_no_two_runs_share_a_value(declared: str, keys: list[int
         assert sorted(texts[: len(keys)]) == [
             distinct(plan, "abcdefgh", KEY_SPAN, key) for key in sorted(keys)
         ]
+
+
+@pytest.mark.parametrize(("low", "fits"), [(0, True), (1, True), (2, False), (-5, True)])
+def test_a_key_that_must_be_above_nought_carries_a_runs_keys(low: int, fits: bool) -> None:
+    """CHECK (id > 0) demands what every key of a run is; CHECK (id > 1) may leave one out."""
+    assert can_be_distinct(replace(plan_of("bigint"), low=low)) is fits
 
 
 @pytest.mark.parametrize("declared", ["integer", "boolean", "character varying(17)", "date"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from cdc_users.measure.contract import ConsumerTelemetry, PlatformTelemetry
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot
 from cdc_users.step.timeline_row import TimelineRow
 from cdc_users.view.concern import concerns, verdict, warnings
@@ -76,3 +77,46 @@ def test_a_run_that_has_concluded_says_its_verdict() -> None:
 
     assert verdict(run) == "PASS"
     assert warnings(run) == []
+
+
+@pytest.mark.parametrize(
+    ("offered", "started", "late"),
+    [(100, 90, False), (100, 89, True), (1000, 950, False), (1000, 949, True), (5, 0, False)],
+)
+def test_a_few_arrivals_on_their_way_are_no_lateness(
+    offered: int, started: int, late: bool
+) -> None:
+    """GIVEN that ten arrivals, or one in twenty, may be due and not yet started."""
+    rows = [moment(1, offered=10_000, started=0), moment(2, offered=offered, started=started)]
+
+    assert bool(warnings(MadeRun(moments=rows))) is late
+
+
+def test_a_second_without_a_rate_is_no_lateness() -> None:
+    rows = [moment(2, offered=1000, started=0, offered_per_s=None)]
+
+    assert warnings(MadeRun(moments=rows)) == []
+
+
+def test_a_run_without_a_step_has_neither_trouble_nor_warnings() -> None:
+    run = MadeRun(states=[], moments=[])
+
+    assert (concerns(run), warnings(run), verdict(run)) == ([], [], "good so far")
+
+
+def test_what_the_platform_reports_is_trouble_beside_that_of_each_step() -> None:
+    run = MadeRun(states=[state(failed=2), state("step-2", 2, failed=1)])
+    refusing = PlatformTelemetry(consumer=ConsumerTelemetry(errors=["the sink refuses rows"]))
+    run.look = PipelineSnapshot(platform=Snapshot(instances=[PlatformTelemetry(), refusing]))
+
+    assert concerns(run) == [
+        "the platform reports: the sink refuses rows",
+        "step-1: 2 arrivals failed",
+        "step-2: 1 arrivals failed",
+    ]
+
+
+def test_a_backlog_of_the_step_before_is_no_growth_of_this_one() -> None:
+    rows = [*growing(), *(moment(second, step="step-2", backlog=0) for second in (7, 8))]
+
+    assert warnings(MadeRun(moments=rows)) == []

@@ -79,6 +79,7 @@ class PubSubWalPublisher(WalPublisher):
         partitions: int = PARTITIONS,
         patience_s: float = PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.published = self.resumed = 0
         self._client = client
@@ -88,6 +89,7 @@ class PubSubWalPublisher(WalPublisher):
         self._names = [f"{number:0{len(str(partitions - 1))}d}" for number in range(partitions)]
         self._patience_s = patience_s
         self._sleep = sleep
+        self._clock = clock
         self._chance = random.Random()  # noqa: S311 - jitter
         self._lanes: dict[Lane, deque[tuple[bytes, Any]]] = {}
         self._under_way = self._under_way_bytes = 0
@@ -131,29 +133,23 @@ class PubSubWalPublisher(WalPublisher):
             self._flush_lane(lane, sent)
 
     def _flush_lane(self, lane: Lane, sent: deque[tuple[bytes, Any]]) -> None:
-        pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
-        waited_s = 0.0
         left = len(sent)
+        failing_since_s: float | None = None
         while (failure := self._settle(sent)) is not None:
             _check_passing(failure, lane[0])
-            if waited_s:
+            now_s = self._clock()
+            if failing_since_s is not None:
                 self._trouble = f"{lane[0]!r} fails: {type(failure).__name__}: {failure}"
-            if (
-                len(sent) < left
-            ):  # some got through; patience is used up only by a key without progress
-                pauses, waited_s, left = (
-                    backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance),
-                    0.0,
-                    len(sent),
-                )
-            elif waited_s >= self._patience_s:
+            if failing_since_s is None or len(sent) < left:
+                # Some got through: patience is for a key that stands still.
+                pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
+                failing_since_s, left = now_s, len(sent)
+            elif now_s - failing_since_s >= self._patience_s:
                 raise TransportError(
-                    f"Pub/Sub topic {lane[0]!r} has failed for {waited_s:.0f} s"
+                    f"Pub/Sub topic {lane[0]!r} has failed for {now_s - failing_since_s:.0f} s"
                     f" ({type(failure).__name__}: {failure})"
                 ) from failure
-            pause_s = next(pauses)
-            self._sleep(pause_s)
-            waited_s += pause_s
+            self._sleep(next(pauses))
             self._again(lane, sent)
         self._trouble = ""
 

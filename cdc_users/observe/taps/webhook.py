@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import orjson
@@ -175,9 +176,9 @@ class WebhookTap(Tap):
 
     def apply(self, body: bytes, idempotency_key: str | None) -> web.Response:
         """Take in one request's events, unless its key was applied before; answers 400 for an
-        unreadable body.
+        unreadable body. An empty key identifies nothing.
         """
-        if idempotency_key is not None and idempotency_key in self._applied:
+        if idempotency_key and idempotency_key in self._applied:
             self.retries += 1
             return web.json_response({"applied": 0})
         try:
@@ -185,7 +186,7 @@ class WebhookTap(Tap):
         except ValueError as error:
             self.record.fail(f"a request cannot be read: {error}")
             return web.json_response({"error": str(error)}, status=400)
-        if idempotency_key is not None:
+        if idempotency_key:
             self._applied[idempotency_key] = None
             if len(self._applied) > REMEMBERED:
                 self._applied.popitem(last=False)
@@ -194,10 +195,7 @@ class WebhookTap(Tap):
     def _take(self, body: bytes) -> int:
         if sum(map(body.count, (b"{", b"[", b","))) > MOST_VALUES:
             raise ChangeError(f"more than {MOST_VALUES} values in one request; post fewer at once")
-        parsed = orjson.loads(body)
-        changes = parsed.get("events", parsed) if isinstance(parsed, dict) else parsed
-        changes = changes if isinstance(changes, list) else [changes]
-        changes = [change_of(change, self._parser.place) for change in changes]
+        changes = [change_of(one, self._parser.place) for one in self._documents(body)]
         changes = [change for change in changes if change["op"] != NO_ROW]
         seen_us = self._anchor.now_us()
         groups: dict[int, list[ObservedChange]] = {}
@@ -214,6 +212,15 @@ class WebhookTap(Tap):
         for each in events:
             self.record.take(each)
         return len(changes)
+
+    def _documents(self, body: bytes) -> Sequence[Any]:
+        """The documents of a request. A row may have a column that is called `events`."""
+        parsed = orjson.loads(body)
+        if isinstance(parsed, dict) and parsed.keys().isdisjoint(
+            {"op", *self._parser.place.columns}
+        ):
+            parsed = parsed.get("events", parsed)
+        return parsed if isinstance(parsed, list) else [parsed]
 
     @override
     def stop(self) -> None:

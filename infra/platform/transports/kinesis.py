@@ -253,10 +253,17 @@ class KinesisWalPublisher(WalPublisher):
 
 def _passing(error: Exception, stream: str) -> str:
     """The name of an error that passes by itself; raises TransportError for any other."""
-    from botocore.exceptions import HTTPClientError
+    from botocore.exceptions import (
+        ConnectTimeoutError,
+        EndpointConnectionError,
+        HTTPClientError,
+        ProxyConnectionError,
+    )
 
     answer = getattr(error, "response", None)
-    if isinstance(error, HTTPClientError):
+    # Botocore's error of a connection that is refused is no HTTPClientError.
+    silent = (HTTPClientError, EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+    if isinstance(error, silent):
         return type(error).__name__  # no answer: tried again, as with a service that restarts
     if answer is None:
         raise TransportError(f"Kinesis cannot be asked: {type(error).__name__}: {error}") from error

@@ -46,7 +46,7 @@ def budget_fits_a_probe(values: OptionValues) -> Sequence[str]:
 
 def an_outage_has_a_connector(values: OptionValues) -> Sequence[str]:
     """An outage pauses a connector of the run's own, so there must be one."""
-    if not values.get("outage") or values.get("source") is None:
+    if not values.get("outage") or None in (values.get("source"), values.get("capture")):
         return []
     own = values.get("capture") == "debezium" and not values.get("connector")
     if own and values["source"] == "postgres":

@@ -9,7 +9,7 @@ from cdc_users.options.conflict.rule import (
     OptionValues,
     by_reader,
     capture_of,
-    is_direct,
+    is_surely_direct,
     runs_already,
 )
 from cdc_users.pipeline.declaration import captures, outlets, sources, transports
@@ -28,7 +28,10 @@ def buffer_holds_a_batch(values: OptionValues) -> Sequence[str]:
 
 def instances_have_partitions(values: OptionValues) -> Sequence[str]:
     """Each instance needs a partition."""
-    fewest, most = min(values.get("partitions") or (1,)), max(values.get("instances") or (1,))
+    partitions, instances = values.get("partitions"), values.get("instances")
+    if not partitions or not instances:
+        return []
+    fewest, most = min(partitions), max(instances)
     if most > fewest:
         return [
             f"--instances {most} is more than --partitions {fewest}; {most - fewest} would idle,"
@@ -64,7 +67,8 @@ def capture_publishes_there(values: OptionValues) -> Sequence[str]:
 
 def the_reader_is_the_platform(values: OptionValues) -> Sequence[str]:
     """The direct reader is the platform itself, so `--platform` has no meaning beside it."""
-    if not runs_already(values) and is_direct(values) and values.get("platform") == "none":
+    ours = is_surely_direct(values) and not runs_already(values)
+    if ours and values.get("platform") == "none":
         return [
             f"--platform none is not possible with --capture {values['capture']}: the reader is the"
             " platform; leave it out"
@@ -78,7 +82,7 @@ def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
         return []
     found = []
     ends = [values.get(name, UNREADABLE) for name in ("table", "sink_tap")]
-    if not all(ends) or values.get("platform") != "none":
+    if not all(ends) or values.get("platform", UNREADABLE) not in ("none", UNREADABLE):
         found.append(
             "--capture none is a pipeline of yours that runs already; it needs --platform none, the"
             " --table where events go in and the --sink-tap where they come out"
@@ -97,7 +101,7 @@ def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
 def the_stream_is_the_end(values: OptionValues) -> Sequence[str]:
     """The direct reader's stream is the end of the pipeline, so it has no sink."""
     sink = values.get("sink", "counting")
-    if is_direct(values) and sink != "counting":
+    if is_surely_direct(values) and sink != "counting":
         return [
             f"--sink {sink} is not possible with --capture {values['capture']} and this transport:"
             " its stream is the end; leave it out, or use --transport kafka"
@@ -108,7 +112,7 @@ def the_stream_is_the_end(values: OptionValues) -> Sequence[str]:
 def a_slot_has_one_reader(values: OptionValues) -> Sequence[str]:
     """Two processes cannot read one slot."""
     most = max(values.get("instances") or (1,))
-    if is_direct(values) and most > 1:
+    if is_surely_direct(values) and most > 1:
         return [
             f"--instances {most} is not possible with --capture {values['capture']}: a slot has one"
             " reader; leave it out"

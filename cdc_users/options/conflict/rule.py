@@ -44,3 +44,8 @@ def is_direct(values: OptionValues) -> bool:
         str(values.get("sink", DEFAULT_SINK)),
     )
     return by_reader(values) and not feeds
+
+
+def is_surely_direct(values: OptionValues) -> bool:
+    """`is_direct`, and not only because a transport or a sink could not be read."""
+    return {"transport", "sink"} <= values.keys() and is_direct(values)

@@ -407,7 +407,7 @@ def test_every_documented_command_is_a_run_that_could_start(command: str) -> Non
         (
             "throughput",
             {"rate": "1e6", "duration": "1h"},
-            "comes to 3,600,000,000 rows, more than the 400,000,000 that 8 lanes have keys for",
+            "has 3,600,000,000 rows, more than the 400,000,000 that 8 lanes have keys for",
         ),
         (
             "partitions",

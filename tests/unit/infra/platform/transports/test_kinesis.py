@@ -112,6 +112,37 @@ def test_what_a_call_refuses_is_first_in_the_next_in_its_order() -> None:
     assert (publisher.retried, publisher.throttled) == (2, 0)
 
 
+def test_what_a_call_refuses_goes_before_what_has_waited_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kinesis, "CALL_RECORDS", 3)
+    double = KinesisDouble([STREAM], fault=lambda tried: tried in (0, 1))
+    flushed(double, [Record(STREAM, b"%d" % number, b"x") for number in range(6)])
+
+    assert [key for key, _ in double.taken[STREAM]] == ["2", "0", "1", "3", "4", "5"]
+
+
+class Roomy(KinesisDouble):
+    """A stream whose records may be larger than a call."""
+
+    def put_records(self, *, StreamName: str, Records: Sequence[Any]) -> dict[str, Any]:  # noqa: N803
+        self.calls.append(len(Records))
+        self.taken[StreamName] += [(one["PartitionKey"], one["Data"]) for one in Records]
+        return {"FailedRecordCount": 0, "Records": [{} for _ in Records]}
+
+
+def test_a_record_that_is_larger_than_a_call_goes_alone() -> None:
+    double = Roomy([STREAM])
+    publisher = KinesisWalPublisher(double, limit_bytes=10 << 20)
+    publisher.publish(
+        [Record(STREAM, b"%d" % number, bytes(size)) for number, size in enumerate((9, 6 << 20, 9))]
+    )
+    publisher.flush()
+
+    assert [len(data) for _, data in double.taken[STREAM]] == [9, 6 << 20, 9]
+    assert double.calls == [1, 1, 1]
+
+
 def test_streams_are_apart_also_where_their_keys_are_alike() -> None:
     double = KinesisDouble([STREAM, OTHER])
     flushed(double, [Record(stream, b"k", b"x") for stream in (STREAM, OTHER) for _ in range(2)])

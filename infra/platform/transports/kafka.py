@@ -224,8 +224,8 @@ def topic_limits(bootstrap: str, topics: Sequence[str], timeout_s: float = 10.0)
     limits: dict[str, int] = {}
     for resource, answer in admin.describe_configs(wanted, request_timeout=timeout_s).items():
         try:
-            limits[resource.name] = int(answer.result(timeout_s)["max.message.bytes"].value)
-        except (KafkaException, KeyError, ValueError) as error:
+            limits[resource.name] = int(answer.result(2 * timeout_s)["max.message.bytes"].value)
+        except (KafkaException, KeyError, TypeError, ValueError, TimeoutError) as error:
             # A cluster may forbid the request; then the broker's default is assumed.
             logger.warning("platform.kafka.limit_unknown", topic=resource.name, error=str(error))
             limits[resource.name] = DEFAULT_LIMIT_BYTES

@@ -62,8 +62,12 @@ def parse_mix(text: str) -> tuple[int, int, int]:
     WorkloadError.
     """
     weights = dict.fromkeys(OPERATIONS, 0)
+    named = set()
     for part in text.split(","):
         name, _, weight = (word.strip() for word in part.partition("="))
+        if name in named:
+            raise WorkloadError(f"{shown(text)} weighs {name} twice; name each operation once")
+        named.add(name)
         try:
             weights[name] = whole(weight) if name in weights else -1
         except ValueError:

@@ -63,7 +63,7 @@ class PubSubWalPublisher(WalPublisher):
     """Publishes to Pub/Sub topics with ordering keys.
 
     `client` is google.cloud.pubsub_v1's PublisherClient with message ordering enabled, or an
-    equivalent. A stream is a topic's short name within `project`. A key that fails for `patience_s`
+    equivalent. A stream is a topic's short name within `project`. A key that fails for `PATIENCE_S`
     ends in TransportError.
     """
 
@@ -77,7 +77,6 @@ class PubSubWalPublisher(WalPublisher):
         project: str,
         *,
         partitions: int = PARTITIONS,
-        patience_s: float = PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,7 +86,6 @@ class PubSubWalPublisher(WalPublisher):
         self._partitions = partitions
         # Formatted once, not for each record; padded, so that they sort as numbers do.
         self._names = [f"{number:0{len(str(partitions - 1))}d}" for number in range(partitions)]
-        self._patience_s = patience_s
         self._sleep = sleep
         self._clock = clock
         self._chance = random.Random()  # noqa: S311 - jitter
@@ -144,7 +142,7 @@ class PubSubWalPublisher(WalPublisher):
                 # Some got through: patience is for a key that stands still.
                 pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
                 failing_since_s, left = now_s, len(sent)
-            elif now_s - failing_since_s >= self._patience_s:
+            elif now_s - failing_since_s >= PATIENCE_S:
                 raise TransportError(
                     f"Pub/Sub topic {lane[0]!r} has failed for {now_s - failing_since_s:.0f} s"
                     f" ({type(failure).__name__}: {failure})"

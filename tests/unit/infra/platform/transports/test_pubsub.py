@@ -51,7 +51,6 @@ def publisher_of(
             double,
             "p",
             partitions=partitions,
-            patience_s=60.0,
             sleep=clock.sleep,
             clock=lambda: clock.now_s,
         ),

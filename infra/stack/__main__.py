@@ -37,7 +37,7 @@ from infra.stack.supervise.state import (
 
 STATE = state_of()
 DOWN_S = 120.0
-#: What a process stack has on request (StackRequest).
+#: What a process stack adds on request (StackRequest).
 EXTRAS = ("secure", "metrics")
 _VARIABLES = ", ".join(f"{name} (optional)" if name in OPTIONAL else name for name in VARIABLES)
 
@@ -51,7 +51,7 @@ ACTIONS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line; `--help` is meant to teach."""
+    """The command line; its `--help` teaches the commands."""
     top = argparse.ArgumentParser(prog="python -m infra.stack", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     up = commands.add_parser(
@@ -112,12 +112,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def up(options: argparse.Namespace) -> int:
-    """Bring the stack up unless it is; shows progress and what is where."""
+    """Bring the stack up unless it is up; shows progress and the addresses."""
     _check_kind(options.kind)
     _check_extras(options)
     with exclusive(STATE):
         endpoints = locate(CHECKOUT, os.environ)
-        # A run that asks for it says so afterwards; a stack that a user asks for stays.
+        # A run that starts a stack records that afterwards; a stack that a user starts stays.
         STATE.started_by_run.unlink(missing_ok=True)
         if endpoints is not None:
             _check_running(endpoints, options)
@@ -133,7 +133,7 @@ def up(options: argparse.Namespace) -> int:
 
 
 def _check_kind(kind: str | None) -> None:
-    """Raise StackConfigError where the kind asked for and the environment contradict each other."""
+    """Raise StackConfigError if the requested kind and the environment contradict each other."""
     named = source(os.environ)
     if kind == "external" and named is None:
         raise StackConfigError(f"--kind external needs {_VARIABLES}, or a file in {FILE}")
@@ -148,7 +148,7 @@ def _check_kind(kind: str | None) -> None:
 
 
 def _check_extras(options: argparse.Namespace) -> None:
-    """Raise StackConfigError where servers are to have extras that are not started here."""
+    """Raise StackConfigError for extras of servers that are not started here."""
     elsewhere = options.kind not in (None, "process") or source(os.environ)
     for name in EXTRAS:
         if elsewhere and getattr(options, name) == "yes":
@@ -220,7 +220,7 @@ def _show(endpoints: Endpoints) -> None:
 
 
 def down(_: argparse.Namespace) -> int:
-    """Stop this checkout's servers; none running is fine."""
+    """Stop this checkout's servers; it is no error if none runs."""
     if named := source(os.environ):
         print(f"{named} names servers that are not ours; nothing is stopped")
         return 0
@@ -240,7 +240,7 @@ def down(_: argparse.Namespace) -> int:
 
 
 def status(_: argparse.Namespace) -> int:
-    """Say what is up; 3 where it is not."""
+    """Say which servers are up; 3 if the stack is not up."""
     endpoints = locate(CHECKOUT, os.environ)
     if endpoints is None:
         failure = STATE.root / "failure.json"
@@ -291,7 +291,7 @@ def one_server(options: argparse.Namespace) -> int:
         raise StackConfigError(
             f"{named} names servers that are not ours; {options.command} them where they run"
         )
-    # Not verified: one of them may well be down.
+    # Not verified: a server may well be down.
     endpoints = find(CHECKOUT, os.environ)
     if endpoints is None:
         raise StackError("the stack is down; `python -m infra.stack up` starts it")
@@ -322,7 +322,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 def main(arguments: Sequence[str]) -> int:
     """Carry out one command; errors become one message and an exit code."""
     options = parser().parse_args(arguments)
-    if options.command in ("up", "down"):  # the others are there to be read to their end
+    if options.command in ("up", "down"):  # users read the others' output to its end
         keep_output_from_failing()
     if source(os.environ) is None:
         leave_out_access(os.environ)

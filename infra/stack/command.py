@@ -1,4 +1,4 @@
-"""Command lines of the user's own that act on one of their servers."""
+"""Command lines that the user gives to act on one of their own servers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 
 from infra.stack.error import StackError
 
-#: The servers that a command may be named for, and what is added to it.
+#: The servers for which a command may be given, and the actions that are appended to it.
 ACTED_ON = ("postgres", "kafka", "schema-registry", "connect")
 SAID_CHARACTERS = 300
 
 
 def command_mistakes(commands: Mapping[str, object]) -> Iterator[str]:
-    """What is wrong with commands, before any is run."""
+    """The mistakes in the commands, before any is run."""
     for server, command in commands.items():
         if server not in ACTED_ON:
             yield f"commands: {server!r} is not one of {', '.join(ACTED_ON)}"
@@ -33,11 +33,11 @@ def command_mistakes(commands: Mapping[str, object]) -> Iterator[str]:
 
 
 def run_command(command: str, action: str, limit_s: float) -> None:
-    """Run a command with an action as its last word; raises StackError where it fails or does not
-    end in time.
+    """Run a command with an action as its last word; raises StackError if it fails or does not end
+    in time.
 
-    What it says goes into a file: a server that it starts keeps its output, and of a pipe the end
-    would be waited for as long as that server lives.
+    Its output goes into a file. A server that the command starts inherits the output; the end of a
+    pipe would not come while that server lives.
     """
     words = [*shlex.split(command), action]
     shown = shlex.join(words)

@@ -1,4 +1,4 @@
-"""Where the servers are: the one answer that every kind of stack gives."""
+"""The addresses of the servers, in one form for every kind of stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ StackKind = Literal["process", "compose", "external"]
 Profile = Literal["bench", "test"]
 _NEEDED = ("postgres_dsn", "kafka_bootstrap", "schema_registry_url", "connect_url")
 _EXAMPLE = "docs/external.md has an example"
-#: What is not text, or need not be there.
+#: The fields that are not text, or are optional.
 _TYPES: Mapping[str, type | UnionType] = {
     "profile": str | None,
     "postgres_from_connect": str | None,
@@ -43,21 +43,21 @@ class Endpoints:
     """Addresses and versions of a stack.
 
     Never a secret: the DSN of our own server names a password file, and the passwords of other
-    servers come from PGPASSWORD or PGPASSFILE. An address is empty where a pipeline of the user's
-    own has no such server.
+    servers come from PGPASSWORD or PGPASSFILE. An address is empty if the user's own pipeline has
+    no such server.
 
-    `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that
-    owns the servers of a process stack. `postgres_from_connect` is Postgres' HOST:PORT as Kafka
-    Connect reaches it, where that is not as this machine does (Connect in a container);
-    `postgres_user_from_connect` is the role that Connect logs in with, where that is another, and
+    `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that owns
+    the servers of a process stack. Three fields are for a Kafka Connect that reaches PostgreSQL
+    otherwise than this machine does (Connect in a container): `postgres_from_connect` is the
+    server's HOST:PORT there, `postgres_user_from_connect` the role that Connect logs in with, and
     `postgres_secret_from_connect` a reference to its password that Connect's own configuration
     provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`. `sink_dsn` is the
-    database that a pipeline of the user's own writes to, where that is not the source's.
-    `kafka_beside` is a listener of the broker's whose clients are told to go through a relay at
-    that address (infra.faults.relay), at the same port. `kafka_properties` is a file of
-    librdkafka's (infra.client.kafka). `connect_metrics` is where Connect's JVM tells Debezium's
-    metrics as Prometheus' text. `commands` are command lines that act on servers of the user's own,
-    by their names (infra.stack.one_server); no secret is in them.
+    database that the user's own pipeline writes to, if it is not the source's. `kafka_beside` is a
+    listener of the broker whose clients are sent through a relay at that address
+    (infra.faults.relay), at the same port. `kafka_properties` is a file in librdkafka's format
+    (infra.client.kafka). `connect_metrics` is where Connect's JVM shows Debezium's metrics as
+    Prometheus' text. `commands` are command lines that act on the user's own servers, by their
+    names (infra.stack.one_server); they hold no secret.
     """
 
     kind: StackKind
@@ -83,11 +83,13 @@ class Endpoints:
 
     @property
     def sink(self) -> str:
-        """The DSN of the database that is watched as the sink's."""
+        """The DSN of the database that is watched as the sink."""
         return self.sink_dsn or self.postgres_dsn
 
     def variables(self) -> dict[str, str]:
-        """What tells a process how these servers let it in; files and users, never a secret."""
+        """Variables that tell a process how these servers let it in; files and users, never a
+        secret.
+        """
         named = {KAFKA_PROPERTIES: self.kafka_properties} if self.kafka_properties else {}
         return {
             **named,
@@ -96,15 +98,15 @@ class Endpoints:
         }
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """An environment in which clients reach these servers; what a user has set for servers of
-        their own does not count for ours.
+        """An environment in which clients reach these servers; the user's settings for servers of
+        their own do not apply to ours.
         """
         ours = self.kind != "external"
         kept = {name: text for name, text in environ.items() if not ours or name not in VARIABLES}
         return {**kept, **self.variables()}
 
     def adopt(self, environ: MutableMapping[str, str]) -> None:
-        """Have this process, and those that it starts, reach these servers."""
+        """Make this process, and those that it starts, use these servers."""
         wanted = self.environment(environ)
         for name in VARIABLES & set(environ) - set(wanted):
             del environ[name]

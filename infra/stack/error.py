@@ -1,7 +1,7 @@
 """Errors of the stack.
 
 StackError        exit 3: a server is not there, died, or does not answer
-└── StackConfigError   exit 2: what was asked for cannot be done, e.g. a port that is taken
+└── StackConfigError   exit 2: the request cannot be carried out, e.g. a port is taken
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ class StackError(Exception):
 
 
 class StackConfigError(StackError):
-    """What was asked for makes no sense or is in the way of something; nothing was started."""
+    """The request makes no sense or conflicts with something that exists; nothing was started."""
 
     exit_code = 2

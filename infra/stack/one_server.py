@@ -1,5 +1,5 @@
-"""Acts on one server of a stack, which keeps its ports and directories: kill, restart, pause,
-resume.
+"""Kills, restarts, pauses or resumes one server of a stack; the server keeps its ports and
+directories.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from infra.stack.supervise.state import StackState, exclusive, is_held
 
 #: The servers of every stack, by the names of their logs.
 SERVERS = ("postgres", "kafka", "schema-registry", "connect")
-#: A stop may take a training's end, a start the recovery of a log.
+#: Seconds for one act: a stop may wait for the end of a training, a start for a log's recovery.
 ACT_S = 110.0
 READY_S = 90.0
 
 
 def act(state: StackState, endpoints: Endpoints, action: str, server: str) -> None:
-    """Act on one server of a checkout's stack, or on one of the user's own that has a command for
-    it; after `restart` and `resume` it answers.
+    """Act on one server of a checkout's stack, or on a user's own server that has a command; after
+    `restart` and `resume` the server answers.
 
-    Raises StackConfigError for a server that there is not, or that is not ours to act on, and
-    StackError where it cannot be done, or does not answer in time.
+    Raises StackConfigError for an unknown server, or one that this stack may not act on, and
+    StackError if the act fails or the server does not answer in time.
     """
     if server not in SERVERS:
         raise StackConfigError(f"{server!r} is not one of {', '.join(SERVERS)}")

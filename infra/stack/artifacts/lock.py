@@ -1,8 +1,7 @@
-"""Makes artifacts.json, the lock of the Java servers' files, out of pom.xml (maintainers:
+"""Makes artifacts.json, the lock of the Java servers' files, from pom.xml (for maintainers: `make
+lock`).
 
-`make lock`).
-
-`python -m infra.stack.artifacts.lock` resolves each profile by itself, downloads what it names and
+`python -m infra.stack.artifacts.lock` resolves each profile by itself, downloads its files and
 writes coordinates, sizes and SHA-256. The lock holds no address: at run time the resolver library
 knows the default repository.
 """
@@ -41,12 +40,12 @@ def _dependency(context: MavenContext, element: ElementTree.Element) -> Dependen
         _text(element, "version")
     )
     artifact = component.artifact(_text(element, "classifier"), _text(element, "type", "jar"))
-    # raw: every other input would be imported as a bill of materials, which pulls versions down.
+    # raw: any other dependency would be imported as a bill of materials, which lowers versions.
     return Dependency(artifact, raw=True)
 
 
 def resolve(context: MavenContext, dependencies: list[Dependency]) -> list[Artifact]:
-    """The artifacts themselves and all that they need at run time."""
+    """The artifacts themselves and everything that they need at run time."""
     if dependencies[0].type != "jar":
         return [dependency.artifact for dependency in dependencies]
     inputs, transitive = context.resolver.resolve(dependencies)

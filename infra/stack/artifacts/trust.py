@@ -1,9 +1,9 @@
-"""Whether what lies in the cache is still what was verified when it was put there.
+"""Checks that files in the cache are still the files that were verified when they were stored.
 
-All that is run as this user comes out of the cache. So nobody else may be able to write into it,
-and each file is compared with its SHA-256: at its first use, and again when its size or its times
-have changed. The kernel alone sets a file's change time, so one that was altered and dated back is
-noticed.
+Every program that runs as this user comes from the cache. So no other user may be able to write
+into it, and each file is compared with its SHA-256: at its first use, and again when its size or
+its times have changed. Only the kernel sets a file's change time, so a file that was altered and
+dated back is noticed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FileRecord = tuple[int, int, int, str]
 
 
 class VerifiedFiles:
-    """The files of one cache that were compared with their SHA-256, by their path in it."""
+    """The files of one cache that were compared with their SHA-256, by their path in the cache."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
@@ -33,7 +33,7 @@ class VerifiedFiles:
         self._changed = False
 
     def is_verified(self, path: Path, sha256: str) -> bool:
-        """Whether the file is there with these contents; reads it only where it has changed."""
+        """Whether the file exists with this content; reads it only if it has changed."""
         try:
             now = _look(path)
         except OSError:
@@ -46,9 +46,10 @@ class VerifiedFiles:
         return known[3] == sha256
 
     def is_as_recorded(self, path: Path) -> bool:
-        """Whether the file, or every file of the tree, is as it was when it was recorded.
+        """Whether the file, or every file of the tree, is unchanged since it was recorded.
 
-        Where this user may not write, nobody may but root (`keep_to_its_user`), and no record is.
+        In a cache that this user may not write, only root may (`keep_to_its_user`); then no record
+        is needed.
         """
         if not os.access(self._cache, os.W_OK):
             return path.exists()
@@ -61,11 +62,11 @@ class VerifiedFiles:
         )
 
     def knows(self, path: Path) -> bool:
-        """Whether anything of the file or tree was ever recorded."""
+        """Whether any file of the tree, or the file, was ever recorded."""
         return bool(self._below(path))
 
     def record(self, path: Path) -> None:
-        """Take the file, or every file of the tree, for what it should be from now on."""
+        """Record the present state of the file, or of every file of the tree, as the right one."""
         self._changed = True
         for name in self._below(path):
             del self._entries[name]
@@ -73,8 +74,8 @@ class VerifiedFiles:
             self._entries[self._name(file)] = (*_look(file), _digest(file))
 
     def save(self) -> None:
-        """Keep what is known; a cache that others have filled may be read-only, and is read again
-        each time.
+        """Write the record; a shared cache may be read-only, and its files are then read again each
+        time.
         """
         if not self._changed:
             return
@@ -97,17 +98,18 @@ class VerifiedFiles:
 
 
 def keep_to_its_user(cache: Path) -> None:
-    """Shut the cache for everybody else; raises StackConfigError where somebody else owns a part.
+    """Close the cache to all other users; raises StackConfigError if another user owns a part of
+    it.
 
-    What another user could write to until now is read again before it is used: shutting it changes
-    its change time.
+    Files that another user could have written until now are read again before their use, because
+    closing changes their change time.
     """
     trusted = (os.geteuid(), 0)
     for path in (cache.resolve(), *_everything(cache)):
         try:
             seen = path.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            continue  # whoever makes it says why it cannot be made
+            continue  # the process that makes it reports why it cannot be made
         if seen.st_uid not in trusted:
             raise StackConfigError(
                 f"{path} belongs to user {seen.st_uid}, who could change what is run from it; name"
@@ -159,7 +161,7 @@ def _digest(path: Path) -> str:
 
 
 def _read(record: Path) -> dict[str, FileRecord]:
-    """The record; one that somebody else has made, or could have, says nothing."""
+    """The record; one that another user has made, or could have made, counts as empty."""
     try:
         seen = record.lstat()
         if seen.st_uid != os.geteuid() or seen.st_mode & OTHERS_MAY_WRITE:

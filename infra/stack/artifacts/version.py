@@ -1,4 +1,4 @@
-"""The versions of the servers, in one place; artifacts.json pins the files that go with them."""
+"""The versions of the servers, in one place; artifacts.json pins the matching files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A row that goes the whole way: a throw-away table, connector and topic, and the row out of the
-topic again. More rows warm the way up.
+"""A row that passes the whole pipeline: a temporary table, connector and topic, and the row read
+from the topic. More rows warm the pipeline up.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ WARM = SQL(
     " SELECT number, 'Ada', 'Lovelace', 'ada@example.test', now()"
     " FROM generate_series(2, %s) AS number"
 )
-#: What a fresh Java process needs to run compiled code: until then Connect takes rows at a part of
-#: its rate, and whoever measures then measures that (docs/results/measurement.md).
+#: A fresh Java process needs this many rows before it runs compiled code. Until then Connect
+#: reaches only a part of its rate, and a measurement would show that (docs/results/measurement.md).
 WARMING_ROWS = 5_000
-#: A machine that needs longer is too busy for figures anyway, and nothing is wrong with the stack.
+#: A machine that needs longer is too busy for figures anyway, but the stack itself is sound.
 WARMING_S = 60.0
 TIMEOUT_S = 30.0
 POLL_S = 0.05
 
 
 def send_canary(endpoints: Endpoints, limit_s: float, rows: int = 1) -> None:
-    """Send a row through a connector of its own; raises StackError when it does not arrive in time.
+    """Send a row through a connector of its own; raises StackError if it does not arrive in time.
 
-    Further rows, up to `rows` in all, warm the way up. They are waited for up to a minute; it is no
-    error when some have not come by then. Leaves no object behind, also when it fails.
+    Further rows, up to `rows` in all, warm the pipeline up. The function waits for them for up to a
+    minute; it is no error if some are still missing then. It leaves no object behind, also after a
+    failure.
     """
     name = f"cdc_canary_{uuid.uuid4().hex[:8]}"
     topic = f"cdc.{name}.customers"

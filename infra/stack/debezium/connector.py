@@ -22,8 +22,8 @@ from infra.validate import dsn_place
 
 TIMEOUT_S = 30.0
 POLL_S = 0.05
-#: Types of the source that are told in a schema's parameters, by their names in pg_type: those that
-#: XX
+#: Source types that each event's schema names in its parameters, by their names in pg_type: types
+#: that an event's schema alone does not identify.
 TOLD_TYPES = (
     *("bit", "money", "bpchar", "jsonb", "inet", "cidr", "macaddr", "macaddr8"),
     *("int4range", "int8range", "numrange", "tsrange", "daterange", "tsvector"),
@@ -46,21 +46,22 @@ class DebeziumConnector:
 
 @dataclass(frozen=True, slots=True)
 class ReadByConnector:
-    """What a connector reads the log by."""
+    """The slot and publication through which a connector reads the log."""
 
     slot: str
     publication: str
 
 
 def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> ServerSettings:
-    """The configuration; converters are the worker's.
+    """The configuration; the converters are the worker's.
 
-    The password is a reference that the worker resolves; where the endpoints have none, it is the
-    one that libpq would take, and stands in Connect's REST interface and topics.
+    The password is a reference that the worker resolves. If the endpoints have no reference, the
+    configuration has the password that libpq would use; Connect's REST interface and topics then
+    show it.
     """
     place = dsn_place(endpoints.postgres_dsn)
     user = endpoints.postgres_user_from_connect or place.get("user", "postgres")
-    # As libpq finds it: by the address in the DSN, which need not be the one that Connect has.
+    # Looked up as libpq does, by the address in the DSN; Connect may use another address.
     known = endpoints.postgres_secret_from_connect or password(place | {"user": user}, os.environ)
     if endpoints.postgres_from_connect is not None:
         place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
@@ -76,7 +77,8 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         **_encryption(place, endpoints.postgres_ca_from_connect, os.environ),
         "plugin.name": "pgoutput",
         "slot.name": connector.slot,
-        # Created and dropped by the harness, so that a crash of either leaves a known state.
+        # The harness creates and drops the publication, so that a crash of either side leaves a
+        # known state.
         "publication.name": connector.publication,
         "publication.autocreate.mode": "disabled",
         "schema.include.list": ",".join(
@@ -86,12 +88,13 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         # The tables are empty when the connector starts: all rows are captured from the log.
         "snapshot.mode": "no_data",
         "tombstones.on.delete": "true",
-        # Of these types the events alone do not tell what a column is. Each event's schema then
-        # does, once: schemas are read once for an id, and tables without such columns have none.
+        # An event alone does not identify a column of these types. With this setting each event's
+        # schema names the type; a schema is read once for each id, and tables without such columns
+        # have no such parameter.
         "datatype.propagate.source.type": rf".+\.({'|'.join(TOLD_TYPES)})",
         "retriable.restart.connector.wait.ms": "500",
-        # All connectors of the harness call their server alike; without this their metrics' names
-        # in Connect collide, and the second connector waits a minute for the first one's.
+        # All connectors of the harness use the same server name. Without this tag their metrics'
+        # names collide in Connect, and the second connector waits a minute for the first one's.
         "custom.metric.tags": f"connector={connector.name}",
         **debezium(connector.tuning),
     }
@@ -100,8 +103,8 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
 def _encryption(
     place: Mapping[str, str], ca: str | None, environ: Mapping[str, str]
 ) -> ServerSettings:
-    """TLS to the database as the DSN asks for it; `ca` is the authorities' file as Connect sees it,
-    where that is not the DSN's.
+    """TLS to the database as the DSN asks for it; `ca` is the path of the authorities' file in
+    Connect's view, if it differs from the DSN's.
     """
     mode = place.get("sslmode") or environ.get("PGSSLMODE", "")
     root = ca or place.get("sslrootcert") or environ.get("PGSSLROOTCERT", "")
@@ -141,11 +144,11 @@ def wait_until_streaming(
 
 
 def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> None:
-    """Wait until Connect has stored an offset of the connector; raises StackError when the time is
+    """Wait until Connect has stored an offset of the connector; raises StackError if the time is
     over.
 
-    Before that, a task that is restarted, as Connect does when it rebalances, would begin at the
-    log's end of then, and rows in between would be lost.
+    Connect restarts tasks when it rebalances. A task that restarts before its first offset is
+    stored would begin at the log's end at that time, and the rows before it would be lost.
     """
     deadline_s = time.monotonic() + limit_s
     url = f"{endpoints.connect_url}/connectors/{name}/offsets"
@@ -172,8 +175,8 @@ def _failure(endpoints: Endpoints, name: str) -> str | None:
 
 
 def slot_of(endpoints: Endpoints, name: str) -> str:
-    """The slot of a connector that somebody else made; raises StackConfigError where there is no
-    such connector.
+    """The slot of a connector that this project did not make; raises StackConfigError if Connect
+    does not know the connector.
     """
     answer = ask_worker("GET", f"{endpoints.connect_url}/connectors/{name}/config")
     if answer.status_code != requests.codes.ok:
@@ -184,14 +187,14 @@ def slot_of(endpoints: Endpoints, name: str) -> str:
 
 
 def what_is_read(config: Mapping[str, str]) -> ReadByConnector:
-    """What a connector's configuration names, or Debezium's own defaults. Pure."""
+    """The names in a connector's configuration, or Debezium's own defaults. Pure."""
     return ReadByConnector(
         config.get("slot.name", "debezium"), config.get("publication.name", "dbz_publication")
     )
 
 
 def delete_connector(endpoints: Endpoints, name: str) -> None:
-    """Delete the connector; one that is not there is fine."""
+    """Delete the connector; it is no error if there is none."""
     answer = ask_worker("DELETE", f"{endpoints.connect_url}/connectors/{name}")
     if answer.status_code not in (requests.codes.no_content, requests.codes.not_found):
         raise StackError(
@@ -200,9 +203,9 @@ def delete_connector(endpoints: Endpoints, name: str) -> None:
 
 
 def ask_worker(method: str, url: str, **arguments: Any) -> requests.Response:
-    """One request; a worker that is rebalancing (409) is asked again until it has settled.
+    """Make one request; a worker that is rebalancing (409) is asked again until it has settled.
 
-    Raises StackError where it does not answer.
+    Raises StackError if it does not answer.
     """
     deadline_s = time.monotonic() + TIMEOUT_S
     while True:

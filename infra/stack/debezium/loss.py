@@ -1,7 +1,8 @@
-"""What Debezium's connector for PostgreSQL does not send of a column, by the column's type. Pure.
+"""The values that Debezium's connector for PostgreSQL does not send, or changes, by the column's
+type. Pure.
 
-As it was seen (docs/fidelity.md, whose test holds this table against what it sees): with the
-connector's defaults, release 3.6.
+This table holds observations (docs/fidelity.md, whose test compares the table with what it
+observes): with the connector's defaults, release 3.6.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from infra.postgres.catalog import CatalogColumn, CatalogType
 
-#: Types whose every value is sent exactly.
+#: Types of which every value is sent exactly.
 _SENT = frozenset(
     {"boolean", "smallint", "integer", "bigint", "oid", "real", "double precision", "money"}
     | {"text", "character varying", "character", "bpchar", '"char"', "bytea", "uuid", "json"}
@@ -27,7 +28,7 @@ _CHANGED: Mapping[str, str] = {
     "interval": "a month comes as 30.44 days",
     "bit varying": "comes without its leading zeros",
 }
-#: Items of arrays that are sent, in arrays of one dimension.
+#: Item types that are sent in arrays of one dimension.
 _ITEMS = _SENT - {"money", "xml", "bit", "point", "tsvector", "hstore", "geometry", "geography"} | {
     "numeric",
     "time with time zone",
@@ -43,14 +44,14 @@ _CHANGED_ITEMS: Mapping[str, str] = {
 
 
 def is_never_sent(kind: CatalogType) -> bool:
-    """Whether every value of this type comes as NULL, or its column not at all."""
+    """Whether every value of this type arrives as NULL, or the column does not arrive at all."""
     if kind.item is not None:
         return not kind.item.labels and _name(kind.item) not in _ITEMS
     return not kind.labels and _name(kind) not in _SENT and _name(kind) not in _CHANGED
 
 
 def changed_values(kind: CatalogType) -> str:
-    """Which values of this type come as others, and how; empty where none do."""
+    """The values of this type that arrive changed, and how; empty if there are none."""
     if kind.item is None:
         return _CHANGED.get(_name(kind), "")
     if kind.item.labels:
@@ -60,9 +61,9 @@ def changed_values(kind: CatalogType) -> str:
 
 
 def hides_null(column: CatalogColumn) -> bool:
-    """Whether NULL comes as something else: as the column's default, for Kafka Connect gives out a
-    default where a value is NULL (KIP-581), and Apicurio's converter to Avro cannot be told not to;
-    of a default that is a function, as now() is, Debezium makes the zero of its type.
+    """Whether NULL arrives as another value: as the column's default. Kafka Connect sends the
+    default in place of NULL (KIP-581), and Apicurio's Avro converter has no setting against that.
+    If the default is a function such as now(), Debezium uses the zero of the type.
     """
     return not column.required and bool(column.default) and column.type.item is None
 
@@ -79,9 +80,7 @@ def _changes(column: CatalogColumn) -> str:
 
 
 def loss_notes(table: str, columns: Sequence[CatalogColumn]) -> Iterator[str]:
-    """What a run on this table has to say of it: columns that no event has, and values that come
-    as others.
-    """
+    """The notes of a run on this table: columns that no event has, and values that arrive changed."""
     lost = [c for c in columns if not c.generated and is_never_sent(c.type)]
     if lost:
         named = ", ".join(f"{column.name} ({column.declared})" for column in lost)
@@ -99,5 +98,5 @@ def loss_notes(table: str, columns: Sequence[CatalogColumn]) -> Iterator[str]:
 
 
 def _name(kind: CatalogType) -> str:
-    """The type's name without the schema that an extension's may have."""
+    """The type's name without the schema, which the name of an extension's type may have."""
     return kind.name.rpartition(".")[2]

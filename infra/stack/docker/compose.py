@@ -1,7 +1,7 @@
 """The compose stack: the same servers by Docker Compose on their well-known ports (infra/compose).
 
-Docker owns the containers, so there is no supervisor; a checkout remembers by the build context in
-its state directory that it has brought them up, also after a crash in the middle of that.
+Docker owns the containers, so there is no supervisor. The build context in a checkout's state
+directory records that this checkout brought the containers up, even after a crash during the start.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _silent(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_ours(state: StackState) -> bool:
-    """Whether this checkout has brought the containers up, or began to."""
+    """Whether this checkout has brought the containers up, or has begun to."""
     return _context(state).exists()
 
 
@@ -77,7 +77,7 @@ def _context(state: StackState) -> Path:
 
 
 def up(state: StackState, environ: Mapping[str, str], progress: DownloadProgress) -> Endpoints:
-    """Start the containers and prove them by a row that comes out of a topic; raises StackError."""
+    """Start the containers and prove them with a row that comes out of a topic; raises StackError."""
     require_engine(environ)
     if not is_ours(state):
         check_free({name: port for name, port in WELL_KNOWN.items() if name != "webhook"})
@@ -105,14 +105,14 @@ def _bring_up(progress: DownloadProgress) -> Endpoints:
 def _fill_context(
     state: StackState, environ: Mapping[str, str], progress: DownloadProgress
 ) -> None:
-    """Lay Kafka Connect's verified files where its image is built from."""
+    """Put Kafka Connect's verified files into the directory that its image is built from."""
     jars = _context(state) / "jars"
     shutil.rmtree(jars, ignore_errors=True)
     jars.mkdir(parents=True)
     for place in java.java_files(environ, progress).connect:
         try:
             os.link(place, jars / place.name)
-        except OSError:  # another file system than the cache's
+        except OSError:  # the cache is on another file system
             shutil.copyfile(place, jars / place.name)
 
 
@@ -153,7 +153,7 @@ def logs(server: str | None, environ: Mapping[str, str]) -> None:
     _compose("logs", "--no-color", *([server] if server else []))
 
 
-#: What the engine calls what is done to one server.
+#: The engine's word for each act on one server.
 ENGINE_WORDS = {"pause": "pause", "resume": "unpause", "kill": "kill", "restart": "restart"}
 
 

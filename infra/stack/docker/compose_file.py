@@ -1,9 +1,9 @@
 """The compose file, made from the same settings as the process stack (`python -m infra.stack
 compose render`).
 
-Everything here is pure: settings in, text out. What differs from the process stack is where
-servers bind (inside their containers on all addresses, outside on 127.0.0.1 only) and how
-neighbours are reached (by service name).
+Everything here is pure: settings in, text out. Two things differ from the process stack. Servers
+bind to all addresses inside their containers, and to 127.0.0.1 only outside; and neighbours are
+reached by service name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KAFKA_IMAGE = f"apache/kafka:{VERSIONS['kafka']}"
 REGISTRY_IMAGE = (
     f"apicurio/apicurio-registry:{VERSIONS['schema-registry'].removeprefix('apicurio ')}"
 )
-#: How Kafka Connect, inside the network, reaches what it captures from.
+#: The address of PostgreSQL inside the network, for Kafka Connect.
 POSTGRES_INSIDE = f"postgres:{WELL_KNOWN['postgres']}"
 HEADER = """# Written by `python -m infra.stack compose render` from infra.stack.servers.settings.
 # A test compares the two.
@@ -66,7 +66,7 @@ def connect_settings() -> ServerSettings:
 def environment(prefix: str, values: ServerSettings) -> ServerSettings:
     """Settings as environment variables, in the notation of Kafka's and Quarkus' images.
 
-    Neither a dash nor an underscore is in any of Kafka's names here, so one rule serves both.
+    None of Kafka's names here contains a dash or an underscore, so one rule serves both images.
     """
     return {
         prefix + "".join(c if c.isalnum() else "_" for c in name).upper(): text
@@ -83,7 +83,7 @@ def services() -> dict[str, object]:
         "postgres": {
             "image": POSTGRES_IMAGE,
             "command": ["postgres", *flags],
-            # No password: it is published on loopback only, as the process stack's is.
+            # No password: the port is published on loopback only, as the process stack's is.
             "environment": {
                 "POSTGRES_HOST_AUTH_METHOD": "trust",
                 "POSTGRES_INITDB_ARGS": "-E UTF8 --no-locale",
@@ -128,7 +128,7 @@ def _heap(name: str) -> str:
 
 
 def rendered() -> dict[str, str]:
-    """Every file that is made from settings, by its path below infra/compose."""
+    """Every rendered file, by its path below infra/compose."""
     compose = {"name": "locust-cdc", "services": services()}
     return {
         "docker-compose.yml": HEADER + "".join(f"{line}\n" for line in _yaml(compose)),
@@ -138,7 +138,9 @@ def rendered() -> dict[str, str]:
 
 
 def _yaml(data: Mapping[str, object], indent: str = "") -> Iterator[str]:
-    """Mappings, lists of text and text, as block YAML; text in JSON's quotes, which YAML shares."""
+    """Mappings, lists of text and text as block YAML; text has JSON's quotes, which YAML also
+    reads.
+    """
     for name, value in data.items():
         if isinstance(value, Mapping):
             yield f"{indent}{name}:"

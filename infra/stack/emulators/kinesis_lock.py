@@ -1,5 +1,4 @@
-"""Makes kinesis/lock.json: names, versions and integrity hashes, and no address (maintainers:
-
+"""Makes kinesis/lock.json: names, versions and integrity hashes, and no address (for maintainers:
 `make lock`).
 """
 
@@ -18,7 +17,7 @@ KEPT = ("version", "integrity", "dependencies", "engines", "license", "name")
 
 
 def plain(lock: dict[str, Any]) -> dict[str, Any]:
-    """A lock with what an installation needs: optional packages and every address left out."""
+    """The part of a lock that an installation needs: without optional packages and addresses."""
     packages = {
         place: {name: value for name, value in entry.items() if name in KEPT}
         for place, entry in lock["packages"].items()

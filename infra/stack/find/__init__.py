@@ -1,1 +1,1 @@
-"""Finds a stack that is up: this checkout's own, or the user's servers."""
+"""Finds a running stack: this checkout's own, or the user's servers."""

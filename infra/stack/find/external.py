@@ -1,4 +1,4 @@
-"""The user's own endpoints, from the environment or from a file; nothing of them is started or
+"""The user's own endpoints, from the environment or from a file; these servers are never started or
 stopped.
 """
 
@@ -35,10 +35,10 @@ from infra.stack.pipeline_file.section import (
     SourceSection,
 )
 
-#: A TOML or JSON file with the endpoints; it comes before the variables below.
+#: A TOML or JSON file with the endpoints; it takes precedence over the variables below.
 FILE = "CDC_STACK"
-#: One variable an endpoint; the four that are not OPTIONAL are needed. Those that are, are for a
-#: Connect in a container, or one that has the password by a provider.
+#: One variable for each endpoint; the four that are not OPTIONAL are required. The optional ones
+#: serve a Connect in a container, or one that gets the password from a provider.
 VARIABLES = {
     "CDC_POSTGRES_DSN": "postgres_dsn",
     "CDC_KAFKA_BOOTSTRAP": "kafka_bootstrap",
@@ -49,16 +49,17 @@ VARIABLES = {
     "CDC_POSTGRES_SECRET_FROM_CONNECT": "postgres_secret_from_connect",
     "CDC_POSTGRES_CA_FROM_CONNECT": "postgres_ca_from_connect",
 }
-#: What says how each URL's server lets us in.
+#: The prefix of the variables with the login for each URL's server.
 PREFIXES = {"schema_registry_url": REGISTRY_PREFIX, "connect_url": CONNECT_PREFIX}
 _REFERENCE = re.compile(r"\$\{[^{}:]+:[^{}]+\}")
-#: The database of a sink that is watched, beside any stack: it alone makes none the user's own.
+#: The database of a watched sink, for any stack; this variable alone does not make a stack the
+#: user's own.
 SINK_DSN = "CDC_SINK_DSN"
 OPTIONAL = frozenset(name for name in VARIABLES if name.endswith("_FROM_CONNECT"))
 
 
 def external(environ: Mapping[str, str]) -> Endpoints | None:
-    """The user's own endpoints, parsed but not asked; None where the environment names none.
+    """The user's own endpoints, parsed but not yet asked; None if the environment names none.
 
     Raises StackConfigError with every mistake.
     """
@@ -87,7 +88,7 @@ def _named(environ: Mapping[str, str]) -> Endpoints | None:
 
 
 def checked_access(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
-    """The endpoints with what file and environment say of access; the file goes before.
+    """The endpoints with the logins that file and environment give; the file takes precedence.
 
     Raises StackConfigError with every mistake, before any server is asked.
     """
@@ -109,7 +110,7 @@ def checked_access(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoint
 
 
 def source(environ: Mapping[str, str]) -> str | None:
-    """What in the environment names the user's own stack, for messages."""
+    """The setting in the environment that names the user's own stack, for messages."""
     if environ.get(PIPELINE) and _names_servers(Path(environ[PIPELINE])):
         return PIPELINE
     if environ.get(FILE):
@@ -118,9 +119,8 @@ def source(environ: Mapping[str, str]) -> str | None:
 
 
 def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
-    """The servers that a pipeline file names; None where it names none, so that those that the
-    environment names else, or this checkout's, are meant. Raises StackConfigError with every
-    mistake.
+    """The servers that a pipeline file names; None if it names none; then the environment
+    or this checkout names them. Raises StackConfigError with every mistake.
     """
     file = read_pipeline(path)
     commands = file.commands.by_server if file.commands else {}
@@ -131,7 +131,7 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
                 " name them, or leave [commands] out"
             )
         return None
-    # A part that is not there names nothing.
+    # A part that the pipeline lacks names no server.
     source = file.source or SourceSection(dsn="")
     kafka = file.kafka or KafkaSection(bootstrap="")
     registry = file.registry or RegistrySection(url="")
@@ -168,13 +168,11 @@ def _names_servers(path: Path) -> bool:
     try:
         return read_pipeline(path).names_servers
     except StackConfigError:
-        return True  # whoever reads it next says what is wrong
+        return True  # the next reader of the file reports the mistake
 
 
 def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
-    """Endpoints from a TOML or JSON file; raises StackConfigError that says what is wrong with
-    it.
-    """
+    """Endpoints from a TOML or JSON file; raises StackConfigError that names the mistake."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -193,7 +191,7 @@ def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
 
 
 def with_sink(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
-    """Endpoints with the sink's database that the environment names; raises StackConfigError."""
+    """Endpoints with the sink's database from the environment; raises StackConfigError."""
     dsn = environ.get(SINK_DSN)
     if not dsn:
         return endpoints
@@ -203,9 +201,9 @@ def with_sink(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
 
 
 def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = True) -> Endpoints:
-    """Endpoints that say where they lead; raises StackConfigError with every mistake.
+    """Endpoints whose addresses are valid; raises StackConfigError with every mistake.
 
-    Where they need not be `whole`, a server that is not named is none.
+    If they need not be `whole`, a server without an address counts as absent.
     """
     mistakes = [
         f"{name} {mistake}"

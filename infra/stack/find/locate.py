@@ -1,4 +1,4 @@
-"""Finding a stack: the user's own, or the one of this checkout; trusted only after real
+"""Finds a stack: the user's own, or the one of this checkout; it is trusted only after real
 requests.
 """
 
@@ -22,14 +22,14 @@ from infra.stack.servers.probe import probes
 from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import is_held, read_endpoints, state_of
 
-#: What clients raise where a server does not answer, or refuses.
+#: Errors of clients whose server does not answer, or refuses.
 SILENCE = (psycopg.Error, KafkaException, RegistryError, KafkaPropertiesError)
 
 
 def find(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
-    """The stack to use, not asked yet; None where there is none.
+    """The stack to use, before any request to it; None if there is none.
 
-    The user's own (`infra.stack.find.external`) come before the checkout's. Raises
+    The user's own endpoints (`infra.stack.find.external`) come before the checkout's. Raises
     StackConfigError for endpoints that cannot be used.
     """
     if (own := external(environ)) is not None:
@@ -47,14 +47,14 @@ def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
 
 
 def supervised(endpoints: Endpoints) -> bool:
-    """Whether the supervisor of these endpoints lives, and with it the servers; always so where
-    there is none.
+    """Whether the supervisor of these endpoints lives, and with it the servers; true if there is no
+    supervisor.
     """
     if endpoints.supervisor_pid is None or endpoints.supervisor_started_s is None:
         return True
     state = state_of()
     if is_held(state) and _same_supervisor(read_endpoints(state), endpoints):
-        return True  # its pid may be another one in this pid namespace
+        return True  # in this pid namespace its pid may be that of another process
     return Identity(endpoints.supervisor_pid, endpoints.supervisor_started_s).process() is not None
 
 
@@ -66,12 +66,12 @@ def _same_supervisor(one: Endpoints | None, other: Endpoints) -> bool:
 
 
 def verify(endpoints: Endpoints) -> Endpoints:
-    """Make one real request to every server; raises StackError that names the one that does not
+    """Make one real request to every server; raises StackError that names the server that does not
     answer.
     """
     for probe in probes(endpoints).values():
         if not probe.place:
-            continue  # a pipeline of the user's own need not have one
+            continue  # the user's own pipeline need not have this server
         try:
             probe.ask()
         except StackConfigError:
@@ -92,7 +92,7 @@ def verify(endpoints: Endpoints) -> Endpoints:
 def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:
     """HOST:PORT of every server that a run puts load on or changes.
 
-    Raises StackConfigError where libpq would connect elsewhere than the DSN says.
+    Raises StackConfigError if libpq would connect to another place than the DSN says.
     """
     dsn = endpoints.postgres_dsn
     if dsn and (found := validate.dsn_mistakes(dsn, environ)):

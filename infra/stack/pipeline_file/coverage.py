@@ -1,4 +1,6 @@
-"""What can be measured and audited with a pipeline as it was found, and what not, and why. Pure."""
+"""The things that can be measured and audited with a pipeline as it was found, and for the others
+the reason why not. Pure.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +17,18 @@ class Coverage:
     what: str
     covered: bool
     why: str
-    #: What of the pipeline it depends on.
+    #: The parts of the pipeline that it depends on.
     needs: tuple[str, ...] = ()
 
 
 def coverage(found: PipelineFound) -> list[Coverage]:
-    """Everything that a run could say of this pipeline."""
+    """Everything that a run could measure or audit of this pipeline."""
     told = [*_topic(found), *_sink(found), *_source(found), *_gauges(found)]
     return [_there(one, found.absent) for one in told]
 
 
 def _there(one: Coverage, absent: frozenset[str]) -> Coverage:
-    """The same, or not covered where what it needs was looked for and is not there."""
+    """The same; not covered if a part that it needs was looked for and is missing."""
     missing = sorted(absent & set(one.needs))
     if not one.covered or not missing:
         return one

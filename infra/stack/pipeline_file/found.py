@@ -1,4 +1,4 @@
-"""What was found of a pipeline by asking it: plain values, one a part."""
+"""The answers of a pipeline's parts: plain values, one for each part."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ UNREACHABLE, WRONG, RIGHT = 3, 2, 0
 
 @dataclass(frozen=True, slots=True)
 class PartTrouble:
-    """What is wrong with a part, with its remedy; `exit_code` says whether it did not answer (3)
-    or cannot be used as it is (2).
+    """A problem of a part, with its remedy; `exit_code` says whether the part did not answer (3) or
+    cannot be used in its present state (2).
     """
 
     text: str
@@ -33,7 +33,7 @@ class SourceTable:
 
 @dataclass(frozen=True, slots=True)
 class PartFound:
-    """One part: where it is, what it said of itself, what is wrong with it."""
+    """One part: its address, what it said of itself, and its problems."""
 
     name: str
     place: str
@@ -43,10 +43,9 @@ class PartFound:
 
 @dataclass(frozen=True, slots=True)
 class PipelineFound:
-    """All parts in the order of the data's way, and what the rest depends on.
+    """All parts in the order in which data passes them, and the facts that later decisions need.
 
-    `append_time` is whether the topic says when an event was appended; None where that is not
-    known.
+    `append_time` says whether the topic's timestamps are append times; None if that is unknown.
     """
 
     parts: Sequence[PartFound] = ()
@@ -60,19 +59,19 @@ class PipelineFound:
     tap: str = ""
     platform: str = ""
     sections: frozenset[str] = field(default_factory=frozenset)
-    #: What was looked for by its name and is not there: slot, topic, table, connector.
+    #: Named things that were looked for and are missing: slot, topic, table, connector.
     absent: frozenset[str] = field(default_factory=frozenset)
 
     def lacking(self, what: str) -> PipelineFound:
-        """The same, without a thing that was looked for."""
+        """The same, with one more missing thing."""
         return replace(self, absent=self.absent | {what})
 
     @property
     def troubles(self) -> list[PartTrouble]:
-        """Everything that is wrong."""
+        """All problems of all parts."""
         return [trouble for part in self.parts for trouble in part.troubles]
 
     @property
     def exit_code(self) -> int:
-        """3 where a part does not answer, 2 where one cannot be used, 0 where all is right."""
+        """3 if a part does not answer, 2 if one cannot be used, 0 if all is right."""
         return max((trouble.exit_code for trouble in self.troubles), default=RIGHT)

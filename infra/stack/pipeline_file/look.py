@@ -57,8 +57,8 @@ _NAME = re.compile(r"[^.\"]+")
 
 @dataclass(slots=True)
 class PipelineLook:
-    """One look at a pipeline; each part is asked once, and a part that does not answer keeps no
-    other from being asked.
+    """One look at a pipeline; each part is asked once. The other parts are still asked after one
+    that does not answer.
     """
 
     file: PipelineFile
@@ -67,7 +67,7 @@ class PipelineLook:
     found: PipelineFound = field(default_factory=PipelineFound)
 
     def look(self) -> PipelineFound:
-        """Ask all parts that there are; the connector first, because it names the slot."""
+        """Ask all parts that exist; the connector first, because it names the slot."""
         file, places = self.file, self.endpoints
         capture = file.capture or CaptureSection()
         platform = file.platform or PlatformSection(command="")
@@ -96,7 +96,7 @@ class PipelineLook:
     def _part(
         self, name: str, place: str, ask: Callable[[], Iterator[str | PartTrouble]]
     ) -> PartFound | None:
-        """Ask one part; None where the pipeline has none."""
+        """Ask one part; None if the pipeline does not have it."""
         if not place:
             return None
         facts: list[str] = []
@@ -207,7 +207,7 @@ class PipelineLook:
             yield from connector_state(self.found.connector, status)
 
     def _named_by_connector(self, publication: str) -> tuple[str, str]:
-        """The slot and publication that the connector has, where they are not named."""
+        """The slot and publication of the connector, if the file does not name them."""
         slot = self.found.slot
         if not (self.found.connector and self.endpoints.connect_url) or (slot and publication):
             return slot, publication
@@ -321,7 +321,7 @@ def connector_state(name: str, status: Mapping[str, Any]) -> Iterator[str | Part
 
 
 def postgres_trouble(error: psycopg.Error) -> PartTrouble:
-    """A message of libpq's with the remedy, where it is one of access."""
+    """libpq's message; the remedy is added to an error of access."""
     told = " ".join(str(error).split())
     remedies = {
         "password authentication failed": "check PGPASSWORD, PGPASSFILE or passfile=",

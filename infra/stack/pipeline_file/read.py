@@ -18,7 +18,7 @@ _HELP = "docs/pipeline.md has every key"
 
 
 def read_pipeline(path: Path) -> PipelineFile:
-    """The sections of a file; raises StackConfigError with every mistake, one a line."""
+    """The sections of a file; raises StackConfigError with every mistake, one on each line."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

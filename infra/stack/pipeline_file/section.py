@@ -1,8 +1,8 @@
 """The sections of a pipeline file, declared once: the reader, its mistakes, the commented file of
 `init` and the JSON schema for editors are derived from these.
 
-A section is there where the pipeline has that part. No key holds a secret; some name a file or a
-variable that does.
+A file has a section for each part that the pipeline has. No key holds a secret; some keys name a
+file or a variable that holds one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-#: A line of text with what it is for.
+#: A line of text with its purpose.
 _DSN = "libpq's connection string, without a password: PGPASSWORD or passfile= has it."
 
 
@@ -21,7 +21,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SourceSection(Section, frozen=True, kw_only=True):
-    """PostgreSQL, where rows go in."""
+    """PostgreSQL, into which rows are written."""
 
     dsn: Annotated[str, Meta(description=_DSN, min_length=1)]
     table: Annotated[
@@ -30,7 +30,7 @@ class SourceSection(Section, frozen=True, kw_only=True):
 
 
 class CaptureSection(Section, frozen=True, kw_only=True):
-    """What reads the database's log."""
+    """The reader of the database's log."""
 
     kind: Annotated[
         str, Meta(description="debezium, or wal (the direct reader); debezium where none is named.")
@@ -50,7 +50,7 @@ _PEM = Meta(description="A file of certificates (PEM), relative to this one.")
 
 
 class HttpSection(Section, frozen=True, kw_only=True):
-    """A server that is asked by HTTP; names of files are relative to the pipeline file."""
+    """A server that is reached by HTTP; names of files are relative to the pipeline file."""
 
     url: Annotated[str, Meta(description="http or https, with its path.", min_length=1)]
     user: Annotated[str, Meta(description="Who logs in (basic).")] = ""
@@ -99,7 +99,7 @@ class ConnectSection(HttpSection, frozen=True, kw_only=True):
 
 
 class PlatformSection(Section, frozen=True, kw_only=True):
-    """What reads from Kafka and writes to the sink."""
+    """The platform, which reads from Kafka and writes to the sink."""
 
     command: Annotated[
         str,
@@ -111,7 +111,7 @@ class PlatformSection(Section, frozen=True, kw_only=True):
 
 
 class TapSection(Section, frozen=True, kw_only=True):
-    """Where events come out."""
+    """The place where events come out."""
 
     kind: Annotated[str, Meta(description="webhook, postgres, topic, ...", min_length=1)]
     place: Annotated[
@@ -145,7 +145,7 @@ _COMMAND = Meta(
 
 
 class CommandsSection(Section, frozen=True, kw_only=True):
-    """What acts on servers of your own, for faults that kill one or have it stand still."""
+    """Commands that act on your own servers, for faults that kill a server or make it stand still."""
 
     postgres: Annotated[str, _COMMAND] = ""
     kafka: Annotated[str, _COMMAND] = ""
@@ -154,7 +154,7 @@ class CommandsSection(Section, frozen=True, kw_only=True):
 
     @property
     def by_server(self) -> dict[str, str]:
-        """The commands that are named, by the names that servers have in faults."""
+        """The given commands, by the names that servers have in faults."""
         named = {item.name: str(getattr(self, item.name)) for item in msgspec.structs.fields(self)}
         return {name.replace("_", "-"): command for name, command in named.items() if command}
 
@@ -174,7 +174,9 @@ class PipelineFile(Section, frozen=True, kw_only=True):
 
     @property
     def names_servers(self) -> bool:
-        """Whether it says where servers are; without any the servers are this checkout's."""
+        """Whether the file says where servers are; if it names none, the servers are this
+        checkout's.
+        """
         return any((self.source, self.kafka, self.registry, self.connect))
 
 
@@ -191,6 +193,6 @@ SECTIONS: dict[str, type[Section]] = {
 
 
 def editor_schema() -> dict[str, object]:
-    """The JSON schema of a file, for editors that know TOML by one (`#:schema`)."""
+    """The JSON schema of a file, for editors that check TOML against a schema (`#:schema`)."""
     made = msgspec.json.schema(PipelineFile)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}

@@ -16,9 +16,9 @@ from infra.stack.debezium.connector import what_is_read
 from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.section import SECTIONS, Section
 
-#: Values that are known, by section and key.
+#: Known values, by section and key.
 KnownValues = Mapping[str, Mapping[str, str]]
-#: What stands in a file where nothing is known: an example a section, commented out.
+#: The lines of a file about which nothing is known: an example for each section, commented out.
 EXAMPLES: KnownValues = {
     "source": {"dsn": "host=127.0.0.1 port=5432 user=bench dbname=shop"},
     "kafka": {"bootstrap": "127.0.0.1:9092"},
@@ -29,13 +29,13 @@ EXAMPLES: KnownValues = {
 COLUMNS = 100
 _BLANKS = " \t\f"
 _LINE_END = re.compile(r"\r\n|\r|\n")
-#: A name ends at the first blank, `=` or `:` that no backslash stands before.
+#: A name ends at the first blank, `=` or `:` without a backslash before it.
 _PROPERTY = re.compile(r"((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 
 
 def commented(known: KnownValues) -> str:
-    """A file with every key and what it is for; what is not known is commented out."""
+    """A file with every key and its purpose; keys without a known value are commented out."""
     head = (
         "# A pipeline in one file: docs/pipeline.md. A section is there where the pipeline has it."
     )
@@ -61,12 +61,12 @@ def _section(name: str, kind: type[Section], known: KnownValues) -> str:
 
 
 def description(kind: object) -> str:
-    """What a key is for, from its declaration."""
+    """The purpose of a key, from its declaration."""
     return str(msgspec.json.schema(kind).get("description", ""))
 
 
 def of_connector(name: str, config: Mapping[str, str], connect_url: str) -> KnownValues:
-    """What a Debezium connector's configuration says of its pipeline; never its password."""
+    """The facts about a pipeline in a Debezium connector's configuration; never its password."""
     known: dict[str, dict[str, str]] = {
         "source": _source(config),
         "capture": {"kind": "debezium", "connector": name, **_capture(config)},
@@ -85,8 +85,8 @@ def of_connector(name: str, config: Mapping[str, str], connect_url: str) -> Know
 
 
 def with_servers(known: KnownValues, endpoints: Endpoints) -> KnownValues:
-    """The same with what a stack that was found knows of its servers, which a connector does not
-    tell: how this machine reaches them.
+    """The same, with the addresses that a found stack knows: how this machine reaches the servers,
+    which a connector's configuration does not say.
     """
     servers = {
         "source": {"dsn": endpoints.postgres_dsn},
@@ -104,7 +104,7 @@ def with_servers(known: KnownValues, endpoints: Endpoints) -> KnownValues:
 
 
 def unknown(known: KnownValues) -> list[tuple[str, str]]:
-    """The keys, as section and name, without which a section that is there cannot be."""
+    """The missing keys, as section and name, that an existing section requires."""
     return [
         (section, item.name)
         for section, values in known.items()
@@ -114,7 +114,7 @@ def unknown(known: KnownValues) -> list[tuple[str, str]]:
 
 
 def of_server(properties: Mapping[str, str]) -> KnownValues:
-    """What Debezium Server's application.properties say of its pipeline; never its passwords."""
+    """The facts about a pipeline in Debezium Server's application.properties; never its passwords."""
     prefix = "debezium.source."
     config = {
         key.removeprefix(prefix): value
@@ -141,28 +141,28 @@ def of_server(properties: Mapping[str, str]) -> KnownValues:
 
 
 def read_java_properties(text: str) -> dict[str, str]:
-    """NAME=VALUE, NAME: VALUE or NAME VALUE, a line each; `#` and `!` begin a remark.
+    """NAME=VALUE, NAME: VALUE or NAME VALUE, one on each line; `#` and `!` begin a comment.
 
-    As java.util.Properties (its documentation, `load`) reads them, but for blanks at a value's end,
-    which nobody means.
+    As java.util.Properties reads them (its documentation, `load`), except that blanks at a value's
+    end are removed: no user means them.
     """
     found = {}
     for line in _joined(text):
         parts = _PROPERTY.fullmatch(line)
-        assert parts is not None  # whatever a line is
+        assert parts is not None  # the expression matches every line
         found[_unescaped(parts[1])] = _unescaped(parts[2]).rstrip()
     return found
 
 
 def _joined(text: str) -> Iterator[str]:
-    """Lines but remarks and empty ones; one that ends with a backslash, which no other one escapes,
-    goes on in the next.
+    """The lines without comments and empty ones; a line that ends with an unescaped backslash
+    continues on the next.
     """
     held = ""
     for line in _LINE_END.split(text):
         part = line.lstrip(_BLANKS)
         if not held and part.startswith(("#", "!")):
-            continue  # no remark goes on in the next line
+            continue  # a comment never continues on the next line
         if (len(part) - len(part.rstrip("\\"))) % 2:
             held += part[:-1]
             continue

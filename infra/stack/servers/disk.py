@@ -1,5 +1,5 @@
-"""Room on the disk: looked for before servers are started, and named as the cause where it has run
-out.
+"""Room on the disk: checked before servers are started, and named as the cause after a disk has
+filled up.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from pathlib import Path
 
 from infra.stack.error import StackError
 
-#: A fresh cluster, Kafka's logs and some minutes of load; less would end in the middle of a run.
+#: Enough for a fresh cluster, Kafka's logs and some minutes of load; with less, a run would stop in
+#: the middle.
 NEEDED_BYTES = 500_000_000
-#: Below this a server that has died most likely died of it.
+#: If less is free, the full disk is the most likely cause of a server's death.
 EXHAUSTED_BYTES = 20_000_000
 FULL = (errno.ENOSPC, errno.EDQUOT)
-#: A home that is locked or read-only, as in many containers.
+#: Errors of a home directory that is locked or read-only, as in many containers.
 CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @contextmanager
 def room_for(what: str, place: Path, remedy: str) -> Iterator[None]:
-    """Turn "no space left" and "not permitted" inside into a StackError that says what could not
-    be written where, and the remedy.
+    """Turn "no space left" and "not permitted" inside the block into a StackError with the thing
+    that could not be written, its place, and the remedy.
     """
     try:
         yield
@@ -57,7 +58,7 @@ def check_room(places: Sequence[Path]) -> None:
 
 
 def exhausted(places: Sequence[Path]) -> str | None:
-    """The places that are full by now, as a message; None where there is room."""
+    """The places that are full now, as a message; None if there is room."""
     full = [str(place) for place in places if _free_bytes(place) < EXHAUSTED_BYTES]
     return (
         f"the disk is full ({', '.join(full)}); make room there, and start again" if full else None
@@ -65,7 +66,7 @@ def exhausted(places: Sequence[Path]) -> str | None:
 
 
 def _free_bytes(place: Path) -> int:
-    """Bytes that are free where a path is, or would be."""
+    """Free bytes on the disk of a path, which need not exist."""
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free

@@ -1,7 +1,7 @@
-"""Limits of this process and this machine that servers run into: raised where they may be, named
-where they are too low, before any server is started.
+"""Limits of this process and this machine that servers run into. A limit is raised if this process
+may raise it; a limit that is too low is named before any server is started.
 
-Of inotify's watches, which other servers need, ours take none.
+Our servers do not use inotify's watches, which other servers need.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from infra.stack.error import StackConfigError
 
-#: Kafka keeps several files a partition open, Connect its jars, and each connection is one.
+#: Kafka keeps several files open for each partition, Connect its jars; each connection is a file
+#: too.
 NEEDED_FILES = 4096
 WANTED_FILES = 65_536
 #: PostgreSQL keeps what its processes share in POSIX shared memory (its documentation, "Shared
@@ -25,14 +26,16 @@ NEEDED_THREADS = 512
 
 
 def look_at_limits(shared_memory: Path = SHARED_MEMORY) -> None:
-    """Raise what may be raised; raises StackConfigError with everything that is too low."""
+    """Raise the limits that may be raised; raises StackConfigError with every limit that is too
+    low.
+    """
     short = [*_files(), *_threads(), *_shared_memory(shared_memory)]
     if short:
         raise StackConfigError("; ".join(short))
 
 
 def _threads() -> list[str]:
-    if os.geteuid() == 0:  # who may exceed it (setrlimit(2), RLIMIT_NPROC)
+    if os.geteuid() == 0:  # root may exceed it (setrlimit(2), RLIMIT_NPROC)
         return []
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     most = NEEDED_THREADS if hard == resource.RLIM_INFINITY else hard
@@ -49,7 +52,7 @@ def _threads() -> list[str]:
 
 def _shared_memory(place: Path) -> list[str]:
     if not place.is_dir():
-        return []  # not Linux: PostgreSQL takes another kind
+        return []  # not Linux: PostgreSQL uses another kind of shared memory
     if not os.access(place, os.W_OK | os.X_OK):
         return [
             f"{place} cannot be written to, and PostgreSQL keeps its shared memory there; make it"

@@ -1,8 +1,8 @@
-"""The passwords of one process stack: made at its start, kept in files of its user alone.
+"""The passwords of one process stack: made at its start, kept in files that only its user can read.
 
-Loopback is open to everybody on the machine, and PostgreSQL's superuser can run commands as the
-server's account. So nobody gets in without a password, and Kafka Connect, which has no login of
-its own, is given the password of a role that can only read and replicate.
+Every user of the machine can reach loopback, and PostgreSQL's superuser can run commands as the
+server's account. So every login needs a password. Kafka Connect has no login of its own, and gets
+the password of a role that can only read and replicate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from infra.stack.servers.port import HOST
 
 OWNER = "postgres"
-#: Debezium's: REPLICATION for slots, and reading for what it asks the catalog and the tables.
+#: Debezium's role: REPLICATION for slots, and the right to read catalog and tables.
 READER = "cdc_connect"
 RANDOM_BYTES = 24
 _ROLE = SQL("CREATE ROLE {} LOGIN REPLICATION IN ROLE pg_read_all_data PASSWORD {}")
@@ -35,17 +35,17 @@ class StackPasswords:
 
     @property
     def passfile(self) -> Path:
-        """libpq's password file: named in the DSN, so the password itself is never in one."""
+        """libpq's password file: the DSN names the file, so the password itself is never in a DSN."""
         return self.directory / "pgpass"
 
     @property
     def properties(self) -> Path:
-        """What Kafka Connect reads the reader's password from (a Java properties file)."""
+        """The file from which Kafka Connect reads the reader's password (a Java properties file)."""
         return self.directory / "connect.properties"
 
     @property
     def reference(self) -> str:
-        """What stands in a connector's configuration in place of the password."""
+        """The reference that a connector's configuration has in place of the password."""
         return f"${{file:{self.properties}:secret}}"
 
     def write(self, *ports: int) -> None:
@@ -62,7 +62,7 @@ def make_passwords(directory: Path) -> StackPasswords:
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Write a new file that this account alone can read."""
+    """Write a new file that only this account can read."""
     data = content.encode() if isinstance(content, str) else content
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)

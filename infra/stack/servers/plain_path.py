@@ -1,5 +1,5 @@
-"""Paths that every server can take: Java reads them in comma lists, URLs, class paths and property
-files, each with marks of its own and none with a way to quote them.
+"""Paths that every server can take: Java reads paths in comma lists, URLs, class paths and property
+files. Each of these has its own special characters, and none has a way to quote them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9._/+@=~-]+")
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a path means the same in all of them."""
+    """Whether a path means the same in all of these places."""
     return _PLAIN.fullmatch(str(path)) is not None
 
 
 def meeting_place() -> Path:
-    """A directory to reach others by plain paths from, to be made with `link`.
+    """The name of a directory through which files are reached by plain paths; `link` makes it.
 
-    Raises StackConfigError where the system's temporary directory is no plain path either.
+    Raises StackConfigError if the system's temporary directory is no plain path either.
     """
     base = Path(tempfile.gettempdir())
     if not is_plain(base):

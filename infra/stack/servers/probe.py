@@ -26,8 +26,8 @@ NOT_LET_IN = (401, 403)
 
 @dataclass(frozen=True, slots=True)
 class ServerProbe:
-    """One server: what people call it, where it is (empty where there is none), and `ask`, which
-    raises while it does not answer.
+    """One server: the name that people use for it, its address (empty if there is none), and `ask`,
+    which raises while the server does not answer.
     """
 
     title: str

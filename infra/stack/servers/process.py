@@ -27,15 +27,15 @@ from infra.stack.servers.settings import Listener
 from infra.stack.supervise.identity import Identity
 
 REGISTRY_PATH = "/apis/ccompat/v7"
-#: A connector's own client settings could name a provider that reads any file (CVE-2024-31141).
-#: What is shown of Connect's JVM: Debezium's figures, by the names that its documentation gives.
+#: What Connect's JVM shows: Debezium's figures, by the names in its documentation.
 METRICS = 'includeObjectNames: ["debezium.*:*"]\nrules: [{pattern: ".*"}]\n'
+#: A connector's own client settings could name a provider that reads any file (CVE-2024-31141).
 NO_OTHER_PROVIDER = "-Dorg.apache.kafka.automatic.config.providers=none"
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """All servers of one stack and where they will be; `places` lie outside the run directory."""
+    """All servers of one stack and their addresses; `places` lie outside the run directory."""
 
     recipes: tuple[Recipe, ...]
     endpoints: Endpoints
@@ -45,7 +45,7 @@ class Blueprint:
 
 @dataclass(frozen=True, slots=True)
 class StackRequest:
-    """What is asked of a process stack: where it may be, how quick it starts, whether it is
+    """The request for a process stack: where it may be, how quickly it starts, whether it is
     secured, and whether Connect shows its metrics.
     """
 
@@ -58,7 +58,7 @@ class StackRequest:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the servers of one stack are built: its request, its files, what secures it."""
+    """The building site of one stack's servers: its request, its files, and its security."""
 
     request: StackRequest
     files: java.JavaFiles
@@ -79,7 +79,7 @@ class Site:
 def blueprint(
     request: StackRequest, environ: Mapping[str, str], owner: Identity, progress: DownloadProgress
 ) -> Blueprint:
-    """Work out every server's recipe; fetches what is missing from the cache."""
+    """Work out every server's recipe; fetches files that the cache lacks."""
     files = java.java_files(environ, progress, metrics=request.metrics)
     binaries = postgres.find_binaries(environ)
     versions = {
@@ -189,7 +189,7 @@ def kafka_recipe(site: Site, template: Path, endpoints: Endpoints) -> Recipe:
 
 
 def _meta_properties() -> str:
-    """A fresh identity for a cluster made from the template (KIP-631 names the keys)."""
+    """A fresh identity for a cluster that is made from the template (KIP-631 names the keys)."""
     cluster, directory = (uuid.uuid4().hex[:22] for _ in range(2))
     return f"version=1\nnode.id=1\ncluster.id={cluster}\ndirectory.id={directory}\n"
 

@@ -1,4 +1,4 @@
-"""One server process: how it is started, when it is ready, how it is stopped."""
+"""One server process: how it starts, when it is ready, how it stops."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from infra.stack.supervise.identity import Identity, identify, tied_to_parent
 TAIL_LINES = 15
 POLL_S = 0.05
 GRACE_S = 10.0
-# At its first end a Java server writes down what it learned about its start.
+# A Java server writes down what it learned about its start when it ends for the first time.
 TRAINING_GRACE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user to run a server as, where it refuses root."""
+    """The user to run a server as, if the server refuses root."""
 
     uid: int
     gid: int
@@ -32,10 +32,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What it takes to run one server.
+    """Everything that is needed to run one server.
 
-    `probe` makes a real request and raises while the server does not answer it; `prepare` makes
-    its directories and files, and may take a while; both run in a thread of the server's own.
+    `probe` makes a real request and raises while the server does not answer. `prepare` makes its
+    directories and files, and may take a while. Both run in the server's own thread.
     """
 
     name: str
@@ -59,8 +59,8 @@ class ServerProcess:
     log: Path
 
     def dead(self) -> str | None:
-        """Nothing while it runs; afterwards its name, its exit, the end of its log and where that
-        is.
+        """None while the server runs; afterwards its name, its exit, the end of its log and the
+        log's path.
         """
         code = self.process.poll()
         return (
@@ -68,9 +68,7 @@ class ServerProcess:
         )
 
     def await_ready(self, deadline_s: float) -> None:
-        """Wait until the probe succeeds; raises StackError when the server dies or the time is
-        over.
-        """
+        """Wait until the probe succeeds; raises StackError if the server dies or the time is over."""
         last: Exception | None = None
         while time.monotonic() < deadline_s:
             if (message := self.dead()) is not None:
@@ -85,10 +83,10 @@ class ServerProcess:
         raise StackError(f"{self.recipe.name} does not answer ({last})\n{log_tail(self.log)}")
 
     def stop(self) -> None:
-        """Its own stop signal, then SIGKILL for it and all its descendants."""
+        """Send the server's own stop signal, then SIGKILL to it and all its descendants."""
         training = self.recipe.training
         if self.process.poll() is None:
-            self.identity.resume()  # one that is paused would not hear of it
+            self.identity.resume()  # a paused process would not receive the signal
             self.process.send_signal(self.recipe.stop_signal)
             try:
                 self.process.wait(TRAINING_GRACE_S if training else GRACE_S)
@@ -107,7 +105,7 @@ def log_tail(log: Path) -> str:
 
 
 def start(recipe: Recipe, logs: Path) -> ServerProcess:
-    """Start the server in a session of its own, its output in `logs`; it dies with this process."""
+    """Start the server in its own session, its output in `logs`; it dies with this process."""
     log = logs / f"{recipe.name}.log"
     account = recipe.account
     with log.open("ab") as output:

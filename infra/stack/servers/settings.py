@@ -1,7 +1,7 @@
 """Every server's settings, as data: the one source of the process stack and of the compose files.
 
-Each function answers with plain mappings from the places that differ (addresses, directories); how
-a kind of stack hands them to a server (file, flag or environment) is its own affair. docs/stack.md
+Each function turns the places that differ (addresses, directories) into plain mappings. Each kind
+of stack decides how to hand the settings to a server (file, flag or environment). docs/stack.md
 explains the choices.
 """
 
@@ -16,13 +16,13 @@ Tuning = Literal["latency", "throughput"]
 #: Kafka Connect's internal topics and consumer group.
 CONNECT_GROUP = "locust-cdc-connect"
 LOOPBACK = "127.0.0.1"
-#: What the topics of captured tables begin with, whoever captures.
+#: The prefix of the topics of captured tables, for every capture.
 TOPIC_PREFIX = "cdc"
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An address of a server: where it binds, and how others reach it."""
+    """An address of a server: where it binds, and how other processes reach it."""
 
     bind: str
     port: int
@@ -30,8 +30,8 @@ class Listener:
 
 
 def postgres(listener: Listener) -> ServerSettings:
-    """PostgreSQL's parameters: logical decoding on, everything else as a benchmark's user would
-    find it.
+    """PostgreSQL's parameters: logical decoding is on, everything else is as a user of the
+    benchmark would find it.
     """
     return {
         "listen_addresses": listener.bind,
@@ -40,7 +40,7 @@ def postgres(listener: Listener) -> ServerSettings:
         "max_wal_senders": "20",
         "max_replication_slots": "20",
         "max_connections": "200",
-        # A slot that nobody reads must not fill the disk of a laptop.
+        # A slot without a reader must not fill the disk of a laptop.
         "max_slot_wal_keep_size": "4GB",
         "shared_buffers": "128MB",
         "max_wal_size": "2GB",
@@ -54,7 +54,7 @@ def kafka(
 
     `internal` is a second listener: for neighbours in a container network, or a relay's clients.
     """
-    # The controller is the broker itself, so no other process talks to it, in a container as well.
+    # The controller is the broker itself, so no other process talks to it, not even in a container.
     listeners = [
         f"PLAINTEXT://{client.bind}:{client.port}",
         f"CONTROLLER://{LOOPBACK}:{controller_port}",
@@ -75,7 +75,7 @@ def kafka(
         "listener.security.protocol.map": protocols,
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": directory,
-        # Topics are created explicitly, with the partitions that were asked for, or not at all.
+        # Topics are created explicitly, with the requested number of partitions, or not at all.
         "auto.create.topics.enable": "false",
         "num.partitions": "1",
         "offsets.topic.num.partitions": "4",
@@ -87,7 +87,8 @@ def kafka(
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
-        # A broker that was killed is back in seconds instead of a session of nine.
+        # A killed broker is back after seconds, without waiting for the default session of nine
+        # seconds.
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "500",
         "group.min.session.timeout.ms": "1000",
@@ -96,8 +97,8 @@ def kafka(
 
 
 def registry(listener: Listener, management_port: int) -> ServerSettings:
-    """The schema registry's properties (Quarkus); its management port would listen everywhere by
-    default.
+    """The schema registry's properties (Quarkus); by default its management port would listen on
+    all addresses.
     """
     return {
         "quarkus.http.host": listener.bind,
@@ -112,7 +113,7 @@ def registry(listener: Listener, management_port: int) -> ServerSettings:
 
 
 def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> ServerSettings:
-    """A distributed Kafka Connect worker with Avro converters; connectors need not name
+    """A distributed Kafka Connect worker with Avro converters, so that connectors need not name
     converters.
     """
     converter = {
@@ -122,7 +123,8 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Serv
         ".apicurio.registry.find-latest": "true",
         ".apicurio.registry.as-confluent": "true",
         ".apicurio.registry.use-id": "contentId",
-        # Otherwise the schema's id goes into a header and there is no Confluent wire format.
+        # Otherwise the schema's id would be in a header, and the message would not have Confluent's
+        # wire format.
         ".apicurio.registry.headers.enabled": "false",
     }
     settings = {
@@ -139,13 +141,13 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Serv
         "status.storage.replication.factor": "1",
         "offset.storage.partitions": "1",
         "status.storage.partitions": "1",
-        # The default minute would be a minute of duplicates after a crash.
+        # The default of a minute would mean a minute of duplicates after a crash.
         "offset.flush.interval.ms": "1000",
         "session.timeout.ms": "2000",
         "heartbeat.interval.ms": "500",
         "scheduled.rebalance.max.delay.ms": "0",
-        # Worker and broker start side by side; a second's pause between attempts would be a second
-        # lost.
+        # Worker and broker start side by side; a pause of a second between attempts would lose a
+        # second.
         "reconnect.backoff.max.ms": "100",
         "plugin.discovery": "service_load",
         "connector.client.config.override.policy": "All",
@@ -156,11 +158,11 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Serv
 
 
 def file_provider(path: str) -> ServerSettings:
-    """A worker's settings for `${file:PATH:KEY}` in connectors: resolved in the worker, so what it
-    keeps of a connector does not hold what the file does.
+    """A worker's settings for `${file:PATH:KEY}` in connectors. The worker resolves the
+    reference, so its stored configuration of a connector does not hold the file's content.
 
-    No other file is read: whoever reaches the worker can have a reference resolved and told, by
-    `PUT /connector-plugins/CLASS/config/validate`.
+    No other file is read: every client of the worker can have a reference resolved and see the
+    result, by `PUT /connector-plugins/CLASS/config/validate`.
     """
     return {
         "config.providers": "file",
@@ -170,7 +172,7 @@ def file_provider(path: str) -> ServerSettings:
 
 
 def debezium(tuning: Tuning) -> ServerSettings:
-    """Debezium's knobs: a short poll for latency by default, large batches for throughput by
+    """Debezium's settings: a short poll for latency by default, large batches for throughput by
     option.
     """
     if tuning == "latency":

@@ -1,7 +1,7 @@
-"""What the supervisor does to one of its servers, on the same ports and directories.
+"""The supervisor's acts on one of its servers, which keeps its ports and directories.
 
-A server that was killed on purpose is no failure: it stays down, and the others up, until it is
-started again.
+A server that was killed on purpose is no failure: it stays down, and the others stay up, until it
+is started again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from infra.stack.supervise.request import ACTIONS
 
 
 class ServerControl:
-    """Acts on the servers of a list, which it keeps up to date; for the thread that started them,
-    to which the kernel ties them.
+    """Acts on the servers of a list and keeps the list up to date; only for the thread that started
+    the servers, because the kernel ties them to it.
     """
 
     def __init__(self, servers: list[ServerProcess], logs: Path, changed: Callable[[], None]):
@@ -25,7 +25,7 @@ class ServerControl:
         self.down: set[str] = set()
 
     def act(self, action: str, name: str) -> None:
-        """Carry out one of ACTIONS; raises StackConfigError for what makes no sense."""
+        """Carry out one of ACTIONS; raises StackConfigError for an act that makes no sense."""
         server = self._server(name)
         if action not in ACTIONS:
             raise StackConfigError(f"{action!r} is not one of {', '.join(ACTIONS)}")

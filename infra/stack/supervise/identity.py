@@ -16,7 +16,8 @@ import psutil
 
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
-#: Loaded once, here: between fork and exec of a process with threads nothing may take a lock.
+#: Loaded once, here: between fork and exec, the child of a process with threads must not take a
+#: lock.
 LIBC = ctypes.CDLL(None)
 
 
@@ -47,28 +48,31 @@ class Identity:
             return None
 
     def kill(self, wait_s: float = 10.0) -> None:
-        """Kill it and its descendants, if it still lives, and wait until they are gone.
+        """Kill the process and its descendants, if it still lives, and wait until they are gone.
 
-        Never the caller: the watcher is a child of the supervisor whose remains it clears away.
+        Never kills the caller: the watcher is a child of the supervisor whose remains it clears
+        away.
         """
         family = self._family()
         for member in family:
             with contextlib.suppress(psutil.Error):
                 member.kill()
-        # One that has ended is gone, although nobody may have asked for its exit yet (a zombie):
-        # psutil.wait_procs would wait for that too.
+        # A process that has ended counts as gone, even if its parent has not yet asked for its exit
+        # code (a zombie); psutil.wait_procs would wait for that too.
         deadline_s = time.monotonic() + wait_s
         while any(map(_lives, family)) and time.monotonic() < deadline_s:
             time.sleep(GONE_POLL_S)
 
     def pause(self) -> None:
-        """Stop it and its descendants where they are (SIGSTOP), if it still lives: the parent
-        first, so that it starts no further child meanwhile.
+        """Stop the process and its descendants (SIGSTOP), if it still lives: the parent first, so
+        that it starts no further child in the meantime.
         """
         self._signal(self._family(), signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it and its descendants go on (SIGCONT); the parent last, which may ask for them."""
+        """Continue the process and its descendants (SIGCONT), the parent last: it may need its
+        children.
+        """
         self._signal(self._family()[::-1], signal.SIGCONT)
 
     def _signal(self, family: Sequence[psutil.Process], number: signal.Signals) -> None:
@@ -77,7 +81,7 @@ class Identity:
                 member.send_signal(number)
 
     def _family(self) -> list[psutil.Process]:
-        """The process and its descendants without the caller; nothing where it does not live."""
+        """The process and its descendants without the caller; empty if the process does not live."""
         process = self.process()
         if process is None:
             return []
@@ -95,7 +99,7 @@ def identify(pid: int) -> Identity:
 
 
 def both(*steps: Callable[[], None] | None) -> Callable[[], None]:
-    """One step out of several, for a child that is about to run its program."""
+    """Several steps as one, for a child that is about to run its program."""
 
     def run() -> None:
         for step in steps:
@@ -106,11 +110,12 @@ def both(*steps: Callable[[], None] | None) -> Callable[[], None]:
 
 
 def with_a_name() -> Callable[[], None] | None:
-    """What a child runs before a program that looks its user up by name (initdb does); None where
-    this user has a name.
+    """A step for a child whose program looks its user up by name, as initdb does; None if this user
+    has a name.
 
-    In a user namespace of its own (user_namespaces(7)) the child is one that has; its files are
-    still this user's. Where the system allows none, nothing changes, and the program says so.
+    The step gives the child a user namespace of its own (user_namespaces(7)) in which its user has
+    a name; its files still belong to this user. If the system forbids namespaces, nothing changes,
+    and the program reports the missing name.
     """
     with contextlib.suppress(KeyError):
         pwd.getpwuid(os.geteuid())
@@ -132,11 +137,12 @@ def with_a_name() -> Callable[[], None] | None:
 
 
 def tied_to_parent(number: signal.Signals) -> Callable[[], None]:
-    """What a child runs before its program, so that the kernel signals it when this process dies.
+    """A step for a child before its program, so that the kernel signals the child when this process
+    dies.
 
-    Linux; elsewhere the watcher does it alone. Where this process has died already nobody would
-    send the signal any more, so the child ends at once. The signal comes when the thread ends that
-    started the child.
+    Linux only; elsewhere the watcher does this work alone. If this process is dead already, no
+    signal would come, so the child ends at once. The kernel sends the signal when the thread that
+    started the child ends.
     """
     parent = os.getpid()
     prctl = LIBC.prctl if sys.platform == "linux" else None

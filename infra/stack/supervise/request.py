@@ -1,8 +1,8 @@
-"""How the supervisor is asked to do something to one of its servers: a file with the request, and
-one with the answer.
+"""Requests to the supervisor about one of its servers: one file has the request, another the
+answer.
 
-Only whoever holds the checkout's lock (`state.exclusive`) asks, so there is one request at a time.
-A socket would need a path of at most 108 bytes, which a checkout need not have.
+Only the holder of the checkout's lock (`state.exclusive`) sends requests, so there is one at a
+time. A socket would need a path of at most 108 bytes, and a checkout's path may be longer.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class ServerRequest:
 
 
 def ask(state: StackState, action: str, server: str, limit_s: float) -> None:
-    """Have the supervisor act, and wait until it has.
+    """Have the supervisor act, and wait until it has finished.
 
-    Raises StackConfigError for what makes no sense, StackError where it cannot be done or nobody
-    answers in time.
+    Raises StackConfigError for a request that makes no sense, StackError if the act fails or no
+    answer comes in time.
     """
     request = ServerRequest(action, server, uuid.uuid4().hex)
     state.answer.unlink(missing_ok=True)
@@ -63,7 +63,7 @@ def _read(state: StackState, request: ServerRequest) -> dict[str, object] | None
 
 
 def take(state: StackState) -> ServerRequest | None:
-    """The request that waits, for the supervisor; it is taken once."""
+    """The waiting request, for the supervisor; each request is taken once."""
     try:
         text = state.request.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -73,6 +73,6 @@ def take(state: StackState) -> ServerRequest | None:
 
 
 def answer(state: StackState, request: ServerRequest, error: StackError | None) -> None:
-    """Say what came of a request."""
+    """Write the outcome of a request."""
     found = {"error": str(error or ""), "exit_code": error.exit_code if error else 0}
     write_json(state.answer, {"number": request.number, **found})

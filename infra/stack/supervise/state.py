@@ -1,5 +1,5 @@
-"""What a process stack writes down in its checkout, and how leftovers of a crash are found and
-cleared.
+"""The files that a process stack writes in its checkout, and how the leftovers of a crash are found
+and cleared.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class StackState:
 
     @property
     def logs(self) -> Path:
-        """One log a server; kept when the servers died, so that it can be read, and gone after
-        `down`.
+        """One log for each server; kept after a server's death so that a user can read it, and
+        removed by `down`.
         """
         return self.root / "logs"
 
@@ -56,17 +56,19 @@ class StackState:
 
     @property
     def started_by_run(self) -> Path:
-        """There while the stack is one that a run has started, and not a user of the checkout."""
+        """Exists while a run owns the stack that it has started; a stack that a user started has no
+        such file.
+        """
         return self.root / "started-by-a-run"
 
     @property
     def request(self) -> Path:
-        """What the supervisor is asked to do to one of its servers (supervise.request)."""
+        """The request to act on one server (supervise.request)."""
         return self.root / "request.json"
 
     @property
     def answer(self) -> Path:
-        """What came of it."""
+        """The supervisor's answer to the request."""
         return self.root / "answer.json"
 
     @property
@@ -89,13 +91,14 @@ def write_json(path: Path, data: Mapping[str, object]) -> None:
 
 
 def read_endpoints(state: StackState) -> Endpoints | None:
-    """The endpoints that are written down, if any."""
+    """The recorded endpoints, if any."""
     try:
         return Endpoints.from_json(json.loads(state.endpoints.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, StackConfigError) as error:
-        # The user has not written this file, whose format is another one in another version.
+        # The user did not write this file; another version of this project may write another
+        # format.
         raise StackConfigError(
             f"{state.endpoints} is damaged, or of another version ({error}); run"
             " `python -m infra.stack down`"
@@ -103,14 +106,14 @@ def read_endpoints(state: StackState) -> Endpoints | None:
 
 
 def hold(state: StackState) -> IO[bytes]:
-    """Lock the state for as long as the file that is returned stays open."""
+    """Lock the state for as long as the returned file stays open."""
     state.root.mkdir(parents=True, exist_ok=True)
     return open_locked(state.alive)
 
 
 def open_locked(path: Path) -> IO[bytes]:
-    """Make a file and lock it; what is locked is at its path, though others remove what they find
-    unlocked.
+    """Make a file and lock it. The locked file is at its path, although other processes remove the
+    unlocked files that they find.
     """
     while True:
         file = path.open("a+b")
@@ -122,7 +125,7 @@ def open_locked(path: Path) -> IO[bytes]:
 
 
 def is_held(state: StackState) -> bool:
-    """Whether a supervisor lives, in whatever pid namespace it counts its processes."""
+    """Whether a supervisor lives, even one in another pid namespace."""
     try:
         with state.alive.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -136,7 +139,7 @@ def is_held(state: StackState) -> bool:
 def write_processes(
     state: StackState, processes: Sequence[Identity], places: Sequence[Path]
 ) -> None:
-    """Write down who runs, the supervisor first."""
+    """Record the living processes, the supervisor first."""
     identities = [[process.pid, process.started_s] for process in processes]
     write_json(
         state.processes, {"processes": identities, "places": [str(place) for place in places]}
@@ -144,7 +147,7 @@ def write_processes(
 
 
 def recorded(state: StackState) -> tuple[list[Identity], list[Path]]:
-    """The processes and outside directories that are written down."""
+    """The recorded processes and outside directories."""
     try:
         data = json.loads(state.processes.read_text(encoding="utf-8"))
         processes = [Identity(int(pid), float(started)) for pid, started in data["processes"]]
@@ -154,10 +157,10 @@ def recorded(state: StackState) -> tuple[list[Identity], list[Path]]:
 
 
 def clear(state: StackState) -> int:
-    """Kill what is written down and still lives, remove all files; returns how many processes were
-    killed.
+    """Kill the recorded processes that still live and remove all files; returns the number of
+    killed processes.
 
-    Raises StackConfigError for a stack that lives where its processes cannot be seen.
+    Raises StackConfigError for a stack whose processes live where this process cannot see them.
     """
     processes, places = recorded(state)
     if not (processes and processes[0].process()) and not _is_released(state):
@@ -177,15 +180,15 @@ def clear(state: StackState) -> int:
     for path in (state.processes, state.request, state.answer):
         path.unlink(missing_ok=True)
     if not is_held(state):
-        state.alive.unlink(missing_ok=True)  # `open_locked` sees that what it locked is gone
+        state.alive.unlink(missing_ok=True)  # `open_locked` notices the removal
     return len(alive)
 
 
 def _is_released(state: StackState) -> bool:
-    """Whether no supervisor holds the lock, or lets go of it soon.
+    """Whether no supervisor holds the lock, or the holder will release it soon.
 
-    One that was killed is gone before its lock is: the kernel closes its files one by one, and a
-    child that it was about to start holds them until it is that program.
+    A killed supervisor ends before its lock is free: the kernel closes its files one by one, and a
+    child between fork and exec holds copies of them.
     """
     deadline_s = time.monotonic() + RELEASE_S
     while is_held(state):
@@ -196,7 +199,7 @@ def _is_released(state: StackState) -> bool:
 
 
 def _remove(place: Path) -> None:
-    """Remove a directory that something killed a moment ago may still be writing to."""
+    """Remove a directory that a process killed a moment ago may still be writing to."""
     deadline_s = time.monotonic() + REMOVE_S
     while place.exists():
         shutil.rmtree(place, ignore_errors=True)
@@ -206,7 +209,7 @@ def _remove(place: Path) -> None:
 
 
 def clear_after(state: StackState, supervisor: Identity) -> None:
-    """Clear what this supervisor left, unless a successor has taken over meanwhile."""
+    """Clear the remains of this supervisor, unless a successor has taken over in the meantime."""
     with exclusive(state):
         processes, _ = recorded(state)
         if processes and processes[0] == supervisor:
@@ -214,7 +217,7 @@ def clear_after(state: StackState, supervisor: Identity) -> None:
 
 
 def keep_private(state: StackState) -> None:
-    """Make the directory of a stack's files, or shut it, for its user alone."""
+    """Make the directory of a stack's files, or restrict it, so that only its user can enter."""
     state.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if state.root.stat().st_mode & 0o077:
         state.root.chmod(0o700)

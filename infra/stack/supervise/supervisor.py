@@ -69,7 +69,7 @@ class Supervisor:
         started_s = time.monotonic()
         self._held = hold(self._state)
         look_at_limits()
-        os.umask(0o022)  # nobody else writes into what is written from here on
+        os.umask(0o022)  # no other account may write into the files made from here on
         shutil.rmtree(self._state.logs, ignore_errors=True)
         self._write_down()
         self._state.logs.mkdir(parents=True)
@@ -95,7 +95,7 @@ class Supervisor:
         return plan.endpoints
 
     def _plain_paths(self, environ: Mapping[str, str]) -> tuple[Path, Mapping[str, str]]:
-        """The run directory and the cache by paths that all servers can take."""
+        """The run directory and the cache, as paths that all servers can take."""
         run, cache = self._state.run, cache_directory(environ)
         if is_plain(run) and is_plain(cache):
             return run, environ
@@ -105,8 +105,8 @@ class Supervisor:
         return run, {**environ, "CDC_CACHE_DIR": str(cache)}
 
     def _start_all(self, plan: Blueprint) -> None:
-        # Twice as many threads as servers: a server's wait must not keep another's preparation
-        # from starting.
+        # Twice as many threads as servers, so that a server's wait does not delay the preparation
+        # of another one.
         with ThreadPoolExecutor(2 * len(plan.recipes)) as pool:
             try:
                 prepared = {pool.submit(recipe.prepare): recipe for recipe in plan.recipes}
@@ -142,10 +142,10 @@ class Supervisor:
         )
 
     def request_stop(self, *_: object) -> None:
-        """A signal has come: take everything down."""
+        """A signal arrived: take everything down."""
         self._asked_to_stop.set()
         for server in self._servers:
-            # While starting, the wait for readiness ends at once when its server is gone.
+            # During the start, the wait for readiness ends at once when its server has ended.
             if server.process.poll() is None:
                 server.process.send_signal(server.recipe.stop_signal)
 
@@ -168,7 +168,7 @@ class Supervisor:
         return 0
 
     def _serve(self) -> None:
-        """Do to one of the servers what somebody asks for."""
+        """Carry out the request for one of the servers, if there is one."""
         asked = request.take(self._state)
         if asked is None:
             return
@@ -182,8 +182,8 @@ class Supervisor:
         request.answer(self._state, asked, error)
 
     def explain(self, error: Exception) -> str:
-        """Why the stack did not come up: a server that died explains more than the one that could
-        not reach it.
+        """Why the stack did not come up: the end of a dead server explains more than the server
+        that could not reach it.
         """
         deaths = (
             []
@@ -193,8 +193,8 @@ class Supervisor:
         return self._with_cause(deaths[0] if deaths else str(error) or type(error).__name__)
 
     def _with_cause(self, message: str) -> str:
-        """The message; where the disk is full by now, that comes first: no server says it
-        plainly.
+        """The message; if the disk is full now, the message begins with that, because no server
+        says so plainly.
         """
         full = None if message.startswith("the disk") else exhausted(self._disks())
         return f"{full}\n{message}" if full else message
@@ -210,10 +210,11 @@ class Supervisor:
 
 
 def say(**message: Any) -> None:
-    """One JSON line to the process that started us; that process may have ended.
+    """Write one JSON line to the process that started this one; that process may have ended.
 
-    Servers are awaited in threads of their own, and `print` writes a line and its end in two steps,
-    between which another thread's line would come: the two would be one line, and no JSON.
+    Each server is awaited in its own thread. `print` writes a line and its end in two steps, and
+    another thread's line could come between them; two messages would then share a line, which is no
+    JSON.
     """
     with _SPEAKING, contextlib.suppress(BrokenPipeError, ValueError):
         sys.stdout.write(json.dumps(message) + "\n")
@@ -221,7 +222,7 @@ def say(**message: Any) -> None:
 
 
 def watch_over(state: StackState) -> None:
-    """Fork the watcher: a process that clears the stack away when this one is gone."""
+    """Fork the watcher: a process that clears the stack away when the supervisor has ended."""
     supervisor = identify(os.getpid())
     reading, writing = os.pipe()
     if os.fork() != 0:
@@ -260,7 +261,7 @@ def supervise(checkout: Path, ports: str, profile: Profile, **extras: bool) -> i
 
 
 def _detach() -> None:
-    """Let go of the process that started us: from here on no process listens."""
+    """Let go of the process that started this one: from here on no process listens."""
     silent = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silent, descriptor)

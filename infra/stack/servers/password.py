@@ -35,12 +35,12 @@ class StackPasswords:
 
     @property
     def passfile(self) -> Path:
-        """libpq's password file: the DSN names the file, so the password itself is never in a DSN."""
+        """libpq's password file: the DSN names the file, so no DSN has the password itself."""
         return self.directory / "pgpass"
 
     @property
     def properties(self) -> Path:
-        """The file from which Kafka Connect reads the reader's password (a Java properties file)."""
+        """The Java properties file from which Kafka Connect reads the reader's password."""
         return self.directory / "connect.properties"
 
     @property

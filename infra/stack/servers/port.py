@@ -44,7 +44,7 @@ class Ports:
 
 
 def choose_ports(kind: str) -> Ports:
-    """Free ports, or the well-known ones; raises StackConfigError that names the process on a port."""
+    """Free ports, or the well-known ones; raises StackConfigError naming the process on a port."""
     free = Ports(*free_ports(len(fields(Ports))))
     if kind == "free":
         return free

@@ -68,7 +68,7 @@ class ServerProcess:
         )
 
     def await_ready(self, deadline_s: float) -> None:
-        """Wait until the probe succeeds; raises StackError if the server dies or the time is over."""
+        """Wait until the probe succeeds; raises StackError if the server dies or time is up."""
         last: Exception | None = None
         while time.monotonic() < deadline_s:
             if (message := self.dead()) is not None:

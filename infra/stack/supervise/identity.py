@@ -81,7 +81,7 @@ class Identity:
                 member.send_signal(number)
 
     def _family(self) -> list[psutil.Process]:
-        """The process and its descendants without the caller; empty if the process does not live."""
+        """The process and its descendants without the caller; empty if the process is gone."""
         process = self.process()
         if process is None:
             return []

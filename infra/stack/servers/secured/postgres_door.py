@@ -29,7 +29,7 @@ _REFUSED = b"SFATAL\0VFATAL\0C28000\0Mthis server asks for TLS; write sslmode=ve
 
 
 class PostgresDoorSettings(msgspec.Struct, frozen=True):
-    """Where the door listens, the port of the server behind it, and the certificate that it shows."""
+    """Where the door listens, the port of the server behind it, and its certificate."""
 
     port: int
     behind: int

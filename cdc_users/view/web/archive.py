@@ -1,4 +1,4 @@
-"""The runs that have ended, read from their directories, so that the list survives a restart."""
+"""The ended runs, read from their directories, so that the list survives a restart."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cdc_users.report.answer import answer
 from cdc_users.report.html import facts_of_run
 from cdc_users.report.remake import read
 
-#: A page has no room for more, and reading them all would keep the master from its work.
+#: The page has no room for more, and reading more would keep the master from its work.
 MOST_RUNS = 50
-#: As `report.directory` names them.
+#: The names that `report.directory` gives.
 NAME = re.compile(r"\d{8}T\d{6}Z-[\w-]+")
 
 
@@ -43,7 +43,7 @@ class Archive:
         return found[:MOST_RUNS]
 
     def file(self, directory: str, name: str) -> Path | None:
-        """A file of a run; None where there is none, or where the names lead elsewhere."""
+        """A file of a run; None if it does not exist, or if the names lead elsewhere."""
         place = self.root / directory
         if not NAME.fullmatch(directory) or not place.is_dir() or place.is_symlink():
             return None
@@ -57,7 +57,9 @@ class Archive:
         )
 
     def _names(self) -> Iterator[str]:
-        """The directories that may be shown; one more run may have ended than was read."""
+        """The newest run directories; more than the list shows, because some may have no readable
+        result.
+        """
         if not self.root.is_dir():
             return
         names = [path.name for path in self.root.iterdir() if NAME.fullmatch(path.name)]
@@ -69,12 +71,14 @@ class Archive:
         return self._read.get(name)
 
 
-#: What files raise whose text is cut off, or has another form than this version writes.
+#: Errors from files that are cut off, or have another form than this version writes.
 _UNREADABLE = (ResultError, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def _summary(place: Path) -> ArchivedRun | None:
-    """One run of the list; None where its files cannot be read, which must not hide the others."""
+    """One run of the list; None if its files cannot be read, because other runs must stay
+    visible.
+    """
     try:
         result = read(place)
         return {

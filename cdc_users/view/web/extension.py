@@ -1,9 +1,9 @@
 """Adds the harness to Locust's web UI: the CDC tab, the checked form, downloads and metrics.
 
-Locust's page is kept and extended at three of its seams: `extended_tabs` and `extended_csv_files`,
-the view function `locust.index` (one script and one style sheet more) and the view function
-`locust.swarm` (the form is checked first). Every route of ours needs the login when there is one,
-answers no other origin, and takes no foreign write.
+Locust's page is kept and extended at three points: `extended_tabs` and `extended_csv_files`, the
+view function `locust.index` (one more script and style sheet), and the view function `locust.swarm`
+(the form is checked first). Every route of the harness requires the login if there is one, answers
+no other origin, and accepts no write from another origin.
 """
 
 from __future__ import annotations

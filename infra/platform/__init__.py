@@ -1,3 +1,3 @@
-"""The reference CDC platform, the system under test: a process that the harness only meets on the
+"""The reference CDC platform, the system under test: a process that the harness meets only on the
 network.
 """

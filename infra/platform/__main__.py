@@ -1,9 +1,9 @@
 """`python -m infra.platform`: one instance of the reference platform.
 
-Says on its standard output, in one JSON line, when it has its partitions and where its telemetry
-is; logs go to standard error as JSON lines. SIGTERM finishes what is held, commits and ends with
-0. Exit codes: 1 a partition had to stop, 2 something must be configured otherwise, 3 a server does
-not answer.
+Once it has its partitions, it writes one JSON line to standard output with the address of its
+telemetry; logs go to standard error as JSON lines. On SIGTERM it writes the events it holds,
+commits and ends with 0. Exit codes: 1 a partition had to stop, 2 the configuration must change, 3 a
+server does not answer.
 """
 
 from __future__ import annotations

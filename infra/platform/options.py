@@ -31,7 +31,7 @@ def _group(flag: str, text: str, _: Mapping[str, str]) -> list[str]:
     return [] if text else [f"{flag} '' names no consumer group; write one"]
 
 
-#: What every instance has, whatever its sink.
+#: The options of every instance, whatever its sink.
 _COMMON = (
     Argument("--bootstrap", "Kafka, HOST:PORT, several by comma", None, brokers),
     Argument("--schema-registry", "Confluent-compatible URL", None, url),

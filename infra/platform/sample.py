@@ -1,5 +1,5 @@
-"""Ten samples a second of what is held, kept for a while, so that pressure can be seen coming and
-going.
+"""Ten samples a second of the held events, kept for a while, so that pressure is visible as it
+rises and falls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = structlog.get_logger()
 
 
 class PartitionSample(msgspec.Struct):
-    """What one partition holds."""
+    """The events that one partition holds."""
 
     queue_depth: int
     in_flight: int
@@ -29,14 +29,14 @@ class PartitionSample(msgspec.Struct):
 
 
 class ConsumerSample(HeldSample, kw_only=True):
-    """A consumer's sample: also what each partition holds, by "topic:number"."""
+    """A consumer's sample, with the events that each partition holds, by "topic:number"."""
 
     partitions: dict[str, PartitionSample]
 
 
 class Sampler:
-    """Takes samples on an absolute schedule; each has a number, from 1, by which the next ones are
-    asked for.
+    """Takes samples on an absolute schedule; each has a number, from 1, and readers ask for the
+    samples after a number.
     """
 
     def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, anchor: Anchor) -> None:
@@ -57,7 +57,7 @@ class Sampler:
             await asyncio.sleep(due_s - loop.time())
 
     def take(self) -> None:
-        """One sample, now."""
+        """Take one sample, now."""
         self._number += 1
         memory = self._process.memory_full_info()
         buffer = self._consumer.buffer

@@ -1,4 +1,4 @@
-"""One instance of the platform put together, and run until it gets a signal to stop."""
+"""Assembles one instance of the platform and runs it until a signal stops it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MakeBuffer = Callable[[int], Buffer]
 
 
 async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -> int:
-    """Run one instance until SIGTERM or SIGINT; 1 where a partition had to stop."""
+    """Run one instance until SIGTERM or SIGINT; returns 1 if a partition had to stop."""
     settings = consumer_settings(options)
     registry = check_servers(options, settings)
     anchor = anchor_from(os.environ)
@@ -94,13 +94,13 @@ def consumer_settings(options: argparse.Namespace) -> ConsumerSettings:
 
 
 def commit_limit(options: argparse.Namespace) -> CommitLimit:
-    """How much a sink that only accepts may hold."""
+    """How many events and bytes a sink may hold that only accepts events."""
     return CommitLimit(int(options.max_commit_mb) * MB, int(options.max_commit_events))
 
 
 def check_servers(options: argparse.Namespace, settings: ConsumerSettings) -> Registry:
-    """Ask broker and registry; raises UnreachableError, or ConfigError for a topic whose events
-    are no envelopes.
+    """Ask broker and registry; raises UnreachableError, or ConfigError for a topic whose events are
+    no envelopes.
     """
     wanted = [*settings.topics, *([options.dead_letter_topic] if options.dead_letter_topic else [])]
     check_reachable(settings.bootstrap, wanted, REACH_S)
@@ -131,7 +131,9 @@ async def _announce(consumer: CDCConsumer, url: str) -> None:
 
 
 def run(options: argparse.Namespace, found: Sequence[str], make_buffer: MakeBuffer = Buffer) -> int:
-    """Serve, unless mistakes were found; 2 for those, 3 for a server that does not answer."""
+    """Serve, unless mistakes were found; returns 2 for mistakes, 3 for a server that does not
+    answer.
+    """
     if found:
         print("\n".join(found), file=sys.stderr)
         return 2

@@ -13,7 +13,7 @@ from infra.platform.sinks.instrumented import InstrumentedSink
 
 
 class Telemetry(TelemetryServer):
-    """Serves one consumer's and one sink's figures."""
+    """Serves the figures of one consumer and one sink."""
 
     def __init__(self, consumer: CDCConsumer, sink: InstrumentedSink, sampler: Sampler) -> None:
         super().__init__(consumer, sink)

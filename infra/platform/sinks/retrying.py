@@ -1,4 +1,4 @@
-"""Tries a sink again when it fails for the moment."""
+"""Retries a sink after temporary failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.platform.sinks.connector import SinkConnector, WriteStatus
 
 
 class RetryingSink(SinkConnector):
-    """Wraps a sink: what fails is tried again with backoff and jitter, up to a limit or until
+    """Wraps a sink: failed calls are retried with backoff and jitter, up to a limit or until
     `give_up`.
 
     Refusals and mistakes in the configuration are passed on at once. Order is kept: a partition's
@@ -33,20 +33,20 @@ class RetryingSink(SinkConnector):
 
     @property
     def retries(self) -> int:
-        """How often something was tried again."""
+        """The number of retries."""
         return self._retries.count
 
     @property
     def troubles(self) -> Troubles:
-        """What fails now and is tried again."""
+        """The calls that fail now and are retried."""
         return self._retries.troubles
 
     def give_up(self) -> None:
-        """From now on the first failure is raised."""
+        """From now on, raise the first failure."""
         self._retries.give_up()
 
     async def open(self) -> None:
-        """Open the sink; not tried again, so that a wrong address shows at once."""
+        """Open the sink; there is no retry, so that a wrong address shows at once."""
         await self._sink.open()
 
     @override

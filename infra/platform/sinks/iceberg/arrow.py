@@ -31,7 +31,7 @@ _INFINITY_US = {"infinity": 9223372036825200000, "-infinity": -92233720368324000
 _INFINITE_DATES = {"infinity": 2**31 - 1, "-infinity": -(2**31)}
 _DECIMAL_BYTES = 16
 _LONGEST_DECIMAL = 38
-#: As many as a number of 64 bits has, which PostgreSQL's money is.
+#: The digits of a 64-bit number, which PostgreSQL's money is.
 _MONEY_DIGITS = 19
 _UTC = pa.timestamp("us", "UTC")
 _TYPES: dict[ColumnKind, Any] = {

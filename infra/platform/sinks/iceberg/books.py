@@ -1,11 +1,11 @@
-"""How far each partition is, stored in the table itself, so that maintenance neither removes nor
+"""The offset of each partition, stored in the table itself, so that maintenance neither removes nor
 falsifies it.
 
 Each commit sets table properties in the same transaction as its snapshot: the offsets, and the
-snapshot for which they hold. Properties survive the expiry of snapshots and the rewriting of files,
-unlike a snapshot's summary. A table can be rolled back, but its properties cannot: then their
-snapshot is no ancestor of the current one, and the offsets are taken from the summary of the sink's
-newest ancestor, which each snapshot has as well.
+snapshot for which they hold. Unlike a snapshot's summary, properties survive the expiry of
+snapshots and the rewriting of files. A table can be rolled back, but its properties cannot. Then
+the snapshot in the properties is no ancestor of the current one, and the offsets are taken from the
+summary of the sink's newest ancestor; each snapshot has them as well.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _holds(table: Table, snapshot_id: int, sequence: int) -> bool | None:
             return False
     if oldest is None:
         return False
-    # Expiry takes the oldest first, so where ours is still kept nothing between was expired.
+    # Expiry removes the oldest snapshots first; while ours is kept, none after it has expired.
     kept = table.snapshot_by_id(snapshot_id) is not None
     if kept and oldest.parent_snapshot_id is None:
         return None if sequence else False

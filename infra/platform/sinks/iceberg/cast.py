@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from infra.platform.process.error import RefusedError
 
-#: Types that differ only in how much one array may hold.
+#: Types that differ only in the capacity of one array.
 _ALIKE = (
     frozenset({pa.string(), pa.large_string()}),
     frozenset({pa.binary(), pa.large_binary()}),
@@ -67,7 +67,7 @@ def _family(kind: Any) -> str:
 
 
 def have_same_meaning(coming: Any, kind: Any) -> bool:
-    """Whether values of one type may be looked at as the other's, each by itself."""
+    """Whether a single value of one type may be read as one of the other type."""
     if pa.types.is_nested(kind):
         return False  # arrays and records come as JSON
     families = {_family(coming), _family(kind)}
@@ -76,7 +76,7 @@ def have_same_meaning(coming: Any, kind: Any) -> bool:
 
 def _equal(left: Any, right: Any) -> bool:
     if pa.types.is_floating(right.type):
-        # What is no number equals itself here.
+        # NaN equals itself in this comparison.
         known = pa.scalar(0.0, right.type)
         if not pc.is_nan(left).equals(pc.is_nan(right)):
             return False

@@ -2,11 +2,11 @@
 
 PyIceberg maps the answers of a REST catalog to classes (its module catalog/rest/response.py):
 
-| what | for |
+| reaction | to |
 |---|---|
-| retry | the moment: a commit that met another, an unknown outcome, 429 and 5xx, no answer |
-| refuse the table | what no event can get over: values or types that the table does not take |
-| end | what no table can get over: login, rights, a malformed request, a library that is missing |
+| retry | temporary causes: a concurrent commit, an unknown outcome, 429 and 5xx, no answer |
+| refuse the table | every event would fail: values or types that the table does not take |
+| end | every table would fail: login, rights, a malformed request, a missing library |
 """
 
 from __future__ import annotations
@@ -61,5 +61,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def translated(error: BaseException, text: str) -> PlatformError:
-    """The failure as what it means for the batch; `text` says what failed, without secrets."""
+    """The error class that says what the failure means for the batch; `text` says what failed,
+    without secrets.
+    """
     return RAISED_AS[remedy(error)](text)

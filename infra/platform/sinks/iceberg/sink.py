@@ -57,9 +57,9 @@ from infra.platform.sinks.iceberg.upsert import (
 )
 from infra.schemas.warehouse import local_catalog
 
-#: The column of a key that says which table a row is of (Debezium's "Topic routing").
+#: The key column that names a row's table (Debezium's "Topic routing").
 TABLE_IDENTIFIER = "__dbz__physicalTableIdentifier"
-#: What readers of a catalog in SQL must call it as well.
+#: The catalog's name, which SQL readers must use as well.
 CATALOG = "cdc"
 T = TypeVar("T")
 
@@ -94,12 +94,13 @@ class IcebergSink(SinkConnector):
         self._columns: Any = pa.schema([])
         self._pending: list[Piece] = []
         self._unsettled: PieceGroup | None = None
-        #: Up to where each partition was accepted, and up to where the table was seen to have it.
+        #: For each partition, the offset up to which events were accepted, and the offset in the
+        #: table.
         self._next: dict[Partition, int] = {}
         self._confirmed: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._source, self._key, self._defaults = "", tuple[str, ...](), dict[str, Any]()
-        #: The events' schema and the user's table that were found to fit.
+        #: The last events' schema and user's table that were found to fit.
         self._checked: tuple[Any, Any, Any] | None = None
 
     @override
@@ -237,7 +238,7 @@ class IcebergSink(SinkConnector):
 
     @property
     def _is_own(self) -> bool:
-        """Whether the sink has created the table, or will."""
+        """Whether the sink has created the table, or will create it."""
         return self._table is None or MARKER in self._table.properties
 
     def _fitted(self, rows: Any) -> Any:
@@ -359,8 +360,8 @@ class IcebergSink(SinkConnector):
         self._source = self._table.properties.get(SOURCE, "") or self._source
 
     def _shape(self, wanted: Any) -> None:
-        """Create the table, or give it the columns that have come; a table of somebody else's is
-        left as it is.
+        """Create the table, or add the new columns to it; a table of the user's own is left
+        unchanged.
         """
         assert self._catalog is not None
         if self._table is None:

@@ -59,8 +59,8 @@ def standing_rows(changes: Any) -> Any:
 
 
 def refuse_taken_names(batch: Batch) -> None:
-    """Raise TableRefusedError where a column of the source has a name that the sink needs itself,
-    and would take for its own.
+    """Raise TableRefusedError if a source column has a name that the sink uses itself, because the
+    sink would confuse the two.
     """
     if taken := sorted({DELETED, NOT_SENT} & {column.name for column in batch.rows.columns}):
         raise TableRefusedError(
@@ -70,9 +70,9 @@ def refuse_taken_names(batch: Batch) -> None:
 
 
 def check_key(batch: Batch, changes: Any, key: Sequence[str]) -> None:
-    """Raise RefusedError where a row lacks a part of its key, which NULL in it does: Debezium takes
-    a unique index for the key of a table that has none, and rows without a value are all alike
-    there. A key that is no number cannot be looked for.
+    """Raise RefusedError if a part of a row's key is NULL: Debezium uses a unique index as the key
+    of a table without a primary key, and there rows with NULL cannot be told apart. A key that is
+    NaN is refused too, because it cannot be looked up.
     """
     for name in key:
         values = changes.column(name)

@@ -130,12 +130,12 @@ async def read_table(connection: AsyncConnection, schema: str, name: str) -> Sin
 
 
 def state_query(oid: int) -> sql.Composed:
-    """What a table's state is now; NULL where there is none of this OID."""
+    """The present state of a table; NULL if there is no table with this OID."""
     return _STATE.format(sql.SQL(STATE), sql.Literal(oid))
 
 
 async def is_altered(connection: AsyncConnection, target: SinkTable) -> bool:
-    """Whether a table is not any more what it was when it was looked at."""
+    """Whether a table was altered since it was looked at."""
     found = await (await connection.execute(state_query(target.oid))).fetchone()
     return found is None or found[0] != target.state
 

@@ -1,9 +1,9 @@
 """The sink's connections, and how long it waits for them.
 
-| what | at most |
+| wait for | at most |
 |---|---|
 | a connection | 10 s |
-| a lock, a statement, by the server | 10 s, 30 s, where nobody has set another limit |
+| a lock, a statement, by the server | 10 s, 30 s, unless another limit is set |
 | an answer of the server | 10 s more than the statement may take |
 | a peer that acknowledges nothing (TCP) | 20 s |
 """
@@ -32,7 +32,7 @@ from infra.platform.sinks.postgres.failure import translated
 
 CONNECTIONS = 8
 CONNECT_S = 10
-#: How much later than the server itself the sink gives a statement up.
+#: How much later than the server itself the sink gives up a statement.
 GRACE_S = 10.0
 _TCP: dict[str, Any] = {
     "keepalives": 1,
@@ -42,8 +42,8 @@ _TCP: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
     "connect_timeout": CONNECT_S,
 }
-#: Text means the same to every server; limits are those of the server, the user or the DSN where
-#: they have one.
+#: Text settings are the same for every server; the limits of the server, the user or the DSN take
+#: precedence.
 _SESSION = """
 SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),
        set_config('IntervalStyle', 'postgres', false),
@@ -70,7 +70,7 @@ class SinkConnections:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for one thing; one that fails is not used again.
+        """A connection for one task; a failed connection is not used again.
 
         Translates psycopg's errors.
         """
@@ -88,7 +88,7 @@ class SinkConnections:
                 connection is not None
                 and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
             ):
-                await connection.close()  # given up in the middle of something
+                await connection.close()  # the task was given up in the middle
                 connection = None
             raise
         finally:
@@ -96,9 +96,9 @@ class SinkConnections:
 
     @contextmanager
     def limited(self, connection: AsyncConnection) -> Iterator[None]:
-        """Within, an answer that does not come in time ends the connection.
+        """Inside the block, an answer that does not come in time ends the connection.
 
-        The server's own limit does not help where the server is stopped, or gone without a word.
+        The server's own limit does not help if the server is stopped, or has vanished silently.
         """
         limit_s = self._limits_s.get(connection, 0.0)
         if not limit_s:
@@ -132,7 +132,7 @@ class SinkConnections:
         return connection
 
     async def close(self) -> None:
-        """End them."""
+        """Close all connections."""
         while not self._idle.empty():
             connection = self._idle.get_nowait()
             if connection is not None:
@@ -140,7 +140,7 @@ class SinkConnections:
 
 
 def _cut(connection: AsyncConnection) -> None:
-    """End the connection; the thread that waits for it then sees it broken."""
+    """End the connection, so that the thread that waits for it sees it broken."""
     with (
         contextlib.suppress(OSError, psycopg.Error),
         socket.socket(fileno=os.dup(connection.fileno())) as known,

@@ -1,11 +1,11 @@
-"""How a column of events becomes a column of the target, and what proves that nothing is lost.
+"""How a column of events becomes a column of the target, and the proof that nothing is lost.
 
-A cast is no check: PostgreSQL rounds 1.2345 to numeric(10,2), cuts a timestamp to a date and a text
-to varchar(3) without a word. So each pair of a kind of column and a type is one of these:
+A cast is no check: PostgreSQL silently rounds 1.2345 to numeric(10,2), and cuts a timestamp to a
+date and a text to varchar(3). So each pair of a kind of column and a type is one of these:
 
-- exact: the server takes the text as it is or refuses it with an error;
-- proved: a condition says for the value at hand that the target holds what was sent;
-- impossible: said before the first event.
+- exact: the server takes the text unchanged or refuses it with an error;
+- proved: a condition on each value says whether the target holds it as it was sent;
+- impossible: reported before the first event.
 
 Types are named as PostgreSQL's `format_type` names them.
 """
@@ -21,9 +21,9 @@ from infra.avro.kind import Column, ColumnKind
 from infra.platform.sinks.nested import array_literal, bytea_text, hstore_literal, nested
 from infra.platform.sinks.postgres.catalogue import SinkColumn
 
-#: Stands for the text that arrives.
+#: Stands for the incoming text.
 SOURCE = "\0"
-#: The longest bit string that PostgreSQL has (its source, MaxAttrSize).
+#: The longest bit string of PostgreSQL (its source, MaxAttrSize).
 _MOST_BITS = 83_886_080
 
 _SMALL, _INTEGER, _BIG = "smallint", "integer", "bigint"
@@ -62,7 +62,7 @@ _EXACT: Mapping[ColumnKind, frozenset[str]] = {
 }
 _AS_DOUBLE = f"{SOURCE}::double precision::text::numeric = {SOURCE}::numeric"
 _AS_DATE = f"{SOURCE}::timestamp = {SOURCE}::date::timestamp"
-#: What proves a value where text of PostgreSQL's own would not.
+#: Proofs for values that PostgreSQL writes in another text than the source.
 _PROOFS: Mapping[tuple[ColumnKind, str], str] = {
     (ColumnKind.INT64, _DOUBLE): _AS_DOUBLE,
     (ColumnKind.DECIMAL, _DOUBLE): _AS_DOUBLE,
@@ -71,9 +71,9 @@ _PROOFS: Mapping[tuple[ColumnKind, str], str] = {
     (ColumnKind.DECIMAL, "money"): f"{SOURCE}::numeric::money::numeric = {SOURCE}::numeric",
     **{(kind, _DATE): _AS_DATE for kind in BY_CALENDAR},
 }
-#: Kinds whose values are texts already, so that arrays of them can be compared as texts.
+#: Kinds whose values are texts already, so that their arrays can be compared as texts.
 _IN_TEXT = frozenset({ColumnKind.TEXT, ColumnKind.JSON, ColumnKind.UUID})
-#: Kinds whose text is one of PostgreSQL's own making.
+#: Kinds whose text form is PostgreSQL's own, not the source's.
 _NOT_AS_TEXT = frozenset({ColumnKind.BOOLEAN, ColumnKind.BYTES, ColumnKind.DURATION_US})
 _NUMERIC_KINDS = frozenset(
     {
@@ -91,9 +91,9 @@ _NUMERIC_TYPES = frozenset({_SMALL, _INTEGER, _BIG, _REAL, _DOUBLE, _NUMERIC, "m
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """SQL over the text that arrives: the value, and a condition that it is what was sent.
+    """SQL over the incoming text: the value, and a condition that it equals the sent value.
 
-    `make` writes that text from Python's value where the text on the wire will not do.
+    `make` writes that text from Python's value if the text on the wire is not suitable.
     """
 
     value: str
@@ -102,7 +102,7 @@ class Conversion:
 
 
 def conversion(column: Column, target: SinkColumn) -> Conversion | None:
-    """How the column is written; None where there is no way that could be proved."""
+    """The way to write the column; None if no way could be proved."""
     if column.kind is ColumnKind.OTHER:
         return _of_nested(column, target)
     if column.bits is not None:
@@ -119,7 +119,7 @@ def _plain(column: Column, target: SinkColumn) -> Conversion | None:
     if proof is None and not _is_exact(column, target):
         if not _may_be_proved(column, target):
             return None
-        # What the type writes; its cast to text may be another (inet's adds the mask).
+        # The text that the type writes; its cast to text may differ (inet's adds the mask).
         proof = f"concat({SOURCE}::{target.base}) = {SOURCE}"
     value = f"{SOURCE}::{target.type}"
     if (column.kind, target.base) == (ColumnKind.DECIMAL, "money"):
@@ -138,10 +138,10 @@ def _is_exact(column: Column, target: SinkColumn) -> bool:
 
 
 def _may_be_proved(column: Column, target: SinkColumn) -> bool:
-    """Whether the type could hold such values, so that each is worth a look.
+    """Whether the type could hold such values, so that each value is checked.
 
-    Moments are not among them: their meaning would depend on a zone that nobody sent, or they
-    would lose their own.
+    Timestamps are excluded: they would need a time zone that the source did not send, or would lose
+    their own.
     """
     if column.kind is ColumnKind.TEXT:
         return target.base != "bytea" and target.item is None and not target.is_enum
@@ -151,7 +151,7 @@ def _may_be_proved(column: Column, target: SinkColumn) -> bool:
 
 
 def _proof_of_length(column: Column, target: SinkColumn) -> str | None:
-    """What proves that a limit of digits, fractions or characters changes nothing."""
+    """The proof that a limit of digits, fractions or characters changes nothing."""
     if target.modifier < 0:
         return None
     if target.base == _NUMERIC and fits(column, target.digits):
@@ -159,13 +159,13 @@ def _proof_of_length(column: Column, target: SinkColumn) -> str | None:
     if target.base in (_VARCHAR, _CHAR):
         sign = "=" if target.base == _CHAR else "<="
         return f"char_length({SOURCE}) {sign} {target.modifier - 4}"
-    # The same type without its limit; arrays have no simpler way to be compared.
+    # The same type without its limit; this is the simplest way to compare arrays.
     same = "IS NOT DISTINCT FROM" if target.item is not None else "="
     return f"{SOURCE}::{target.type}::{target.base} {same} {SOURCE}::{target.base}"
 
 
 def fits(column: Column, digits: tuple[int, int]) -> bool:
-    """Whether all values of the source's decimal, or whole number, fit these digits and scale."""
+    """Whether all values of the source's decimal or integer fit this precision and scale."""
     precision, scale = digits
     if column.kind is not ColumnKind.DECIMAL or column.precision is None:
         return False
@@ -173,7 +173,7 @@ def fits(column: Column, digits: tuple[int, int]) -> bool:
 
 
 def _hides_a_negative_scale(column: Column) -> bool:
-    """Debezium 3.6 takes the eleven bits of numeric(5,-2)'s scale for 2046."""
+    """Debezium 3.6 reads the eleven bits of numeric(5,-2)'s scale as 2046."""
     return column.kind is ColumnKind.DECIMAL and column.scale > 1000
 
 
@@ -184,9 +184,10 @@ def _of_bit(target: SinkColumn) -> Conversion | None:
 
 
 def _of_bits(length: int, target: SinkColumn) -> Conversion | None:
-    """Debezium sends a bit string as a number, so how many zeros it begins with is not known: that
-    is no matter where all have one length, and of varying ones only those are known that begin with
-    a one, at full length. A table of the sink's own keeps the bytes, since it cannot tell which.
+    """Debezium sends a bit string as a number, so the number of its leading zeros is unknown. That
+    does no harm if all have one length; of varying strings, only those that begin with a one at
+    full length are known. A table of the sink's own keeps the bytes, because the sink cannot know
+    the length.
     """
     if target.base == "bytea":
         return Conversion(f"{SOURCE}::{target.type}")

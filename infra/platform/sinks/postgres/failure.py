@@ -1,13 +1,13 @@
-"""What a failure of PostgreSQL means for a batch: one table, from SQLSTATE to what is done.
+"""The consequence of a PostgreSQL error for a batch: one table, from SQLSTATE to the reaction.
 
 PostgreSQL's documentation, appendix "Error Codes". The longest entry that begins a code counts.
 
-| what | for |
+| reaction | to |
 |---|---|
-| retry | the moment: locks, shutdown, failover, disk, memory, too many connections, no answer |
-| refuse the event | what a row's values do: constraints, triggers, casts, sizes of index entries |
-| refuse the table | what no event can get over: no such table or column, no right, other types |
-| end | what no table can get over: login, database, corruption |
+| retry | temporary causes: locks, shutdown, failover, disk, memory, connections, no answer |
+| refuse the event | a row's values: constraints, triggers, casts, sizes of index entries |
+| refuse the table | every event would fail: no such table or column, no right, wrong types |
+| end | every table would fail: login, database, corruption |
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ REMEDIES: dict[str, Remedy] = {
     "0A": _TABLE,  # not supported: a rule, a view, a foreign table
     "0B": _RETRY,
     "20": _EVENT,
-    "21": _EVENT,  # two keys of a batch are one for the target; one by one they are not
+    "21": _EVENT,  # two keys of a batch are equal in the target; written one by one they are not
     "22": _EVENT,  # a value: too long, out of range, not of the type
     "23": _EVENT,  # a constraint
     "25": _RETRY,  # read only while another server takes over; a transaction's state
-    "26": _RETRY,  # a prepared statement that is not there, as behind a pooler
+    "26": _RETRY,  # a prepared statement that does not exist, as behind a pooler
     "27": _EVENT,  # a trigger has changed the same row
     "28": _END,  # login
     "2B": _TABLE,
     "2D": _TABLE,
-    "2F": _EVENT,  # within a function: of a trigger, as the statement calls none
+    "2F": _EVENT,  # within a function: a trigger's, as the statement calls none
     "34": _RETRY,
     "38": _EVENT,
     "39": _EVENT,
@@ -59,7 +59,7 @@ REMEDIES: dict[str, Remedy] = {
     "54011": _TABLE,  # too many columns
     "55": _TABLE,
     "55006": _RETRY,  # in use
-    "55P03": _RETRY,  # a lock was not given in time
+    "55P03": _RETRY,  # a lock was not granted in time
     "57": _RETRY,  # time limit, shutdown, failover
     "57P04": _END,  # the database was dropped
     "58": _RETRY,  # the server's own files
@@ -71,10 +71,10 @@ REMEDIES: dict[str, Remedy] = {
     "XX001": _END,  # corrupt data
     "XX002": _END,
 }
-#: The server's functions that raise in the name of a row, whatever code they give. Unlike texts,
-#: their names are not translated: PL/pgSQL's RAISE, and a policy that a row violates.
+#: Server functions that raise errors about a row, whatever code they use: PL/pgSQL's RAISE, and a
+#: policy that a row violates. Unlike messages, function names are not translated.
 _OF_ROWS = frozenset({"exec_stmt_raise", "exec_stmt_assert", "ExecWithCheckOptions"})
-#: What a failed login is known by: libpq gives no SQLSTATE before there is a session.
+#: Signs of a failed login: libpq gives no SQLSTATE before there is a session.
 _NO_LOGIN = (
     "password authentication failed",
     "authentication failed for user",
@@ -86,9 +86,9 @@ _NOT_THERE = 'FATAL:  role "', 'FATAL:  database "'
 
 
 def remedy(sqlstate: str, source_function: str | None = None) -> Remedy:
-    """What to do about an error of the server.
+    """The reaction to an error of the server.
 
-    A code that is in no table was given by a function of the target's own, so by a trigger.
+    A code that is in no table comes from a function of the target's own, so from a trigger.
     """
     found = next(
         (REMEDIES[sqlstate[:length]] for length in (5, 4, 3, 2) if sqlstate[:length] in REMEDIES),
@@ -100,7 +100,7 @@ def remedy(sqlstate: str, source_function: str | None = None) -> Remedy:
 
 
 def translated(error: psycopg.Error, where: str) -> PlatformError:
-    """The failure as what it means for the batch."""
+    """The error class that says what the failure means for the batch."""
     text = f"Postgres at {where}: {_name(error)}: {str(error).strip()}"
     if error.sqlstate is None:
         return ConfigError(text) if _is_login(error) else RetryableError(text)

@@ -1,4 +1,6 @@
-"""From a batch of events to what they do to a table: each key once, as its last event leaves it."""
+"""Reduces a batch of events to its effect on a table: each key once, in the state after its last
+event.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,9 @@ _DELETE = ord("d")
 
 @dataclass(frozen=True, slots=True)
 class Upserts:
-    """Rows to write, a parameter a column;
+    """Rows to write, one parameter for each column.
 
-    `partial` ones leave out columns whose values the source did not send.
+    `partial` rows leave out columns whose values the source did not send.
     """
 
     columns: Sequence[Column]
@@ -43,8 +45,8 @@ class Upserts:
 
 @dataclass(frozen=True, slots=True)
 class Deletes:
-    """Keys to delete, by key column, and the version of what was deleted (NULL where it is not
-    known).
+    """Keys to delete, by key column, and the version of each deleted row (NULL if it is
+    unknown).
     """
 
     keys: Sequence[Sequence[Element]]
@@ -56,15 +58,15 @@ class Deletes:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a batch does: no key is in two of its parts."""
+    """The effect of a batch: no key is in two of its parts."""
 
     upserts: Sequence[Upserts]
     deletes: Deletes
 
 
 def effect(batch: Batch, plan: WritePlan, life: int) -> Effect:
-    """Reduce a batch of changes of rows; raises RefusedError where one lacks its key, or has what
-    stands for no value.
+    """Reduce a batch of row changes; raises RefusedError if a row lacks its key, or has a number
+    for which no exact date or time can be written.
     """
     try:
         return _Reduction(batch, plan, life).effect()
@@ -74,7 +76,7 @@ def effect(batch: Batch, plan: WritePlan, life: int) -> Effect:
 
 @dataclass(frozen=True, slots=True)
 class _Reduction:
-    """One batch on its way to an effect."""
+    """One batch while it is reduced to an effect."""
 
     batch: Batch
     plan: WritePlan
@@ -109,7 +111,7 @@ class _Reduction:
         return Effect(upserts, deletes)
 
     def _straight(self, rows: Rows) -> Upserts | None:
-        """These rows as they are; None where the source did not send all of their values."""
+        """These rows unchanged; None if the source did not send all of their values."""
         arrays = []
         for column in self.plan.columns:
             made = column_array(rows, "after", column, self._maker(column))
@@ -127,7 +129,7 @@ class _Reduction:
         return self.plan.conversions[column.name].make
 
     def _writes(self) -> dict[Column, list[Element]]:
-        """All rows as they were written, by column."""
+        """All rows as the events have them, by column."""
         rows = self.batch.rows
         found = {
             column: elements(rows, "after", column, self._maker(column))
@@ -145,7 +147,9 @@ class _Reduction:
         return found
 
     def _positions(self, rows: Rows) -> list[Element]:
-        """Versions: the source's life, then its log position; none where the source has no log."""
+        """Versions: the source's life, then its log position; NULL for rows without a log
+        position.
+        """
         lsn = rows.lsn
         if self.life >= LAST_LIFE:
             return [None] * len(rows)
@@ -157,7 +161,7 @@ class _Reduction:
         return made
 
     def _versions(self) -> list[Element]:
-        """What the rows of deletes said last of their version; nothing where they said none."""
+        """The last known versions of deleted rows; nothing for rows without one."""
         if not self.plan.probed:
             return self._positions(self.batch.rows)
         columns = self.batch.rows.columns
@@ -184,7 +188,7 @@ class _Reduction:
         return found
 
     def _groups(self, writes: Mapping[Column, Sequence[Element]]) -> list[Upserts]:
-        """Rows that leave the same columns alone, together."""
+        """Rows that leave out the same columns, together."""
         partial = {column for column, values in writes.items() if UNAVAILABLE in values}
         if not partial:
             return [self._upserts(writes)]
@@ -223,7 +227,7 @@ def _merged(
     kept: Sequence[int],
     deleted: NDArray[np.bool_],
 ) -> dict[Column, list[Element]]:
-    """The last row of each key; what its last event did not send comes from the key's earlier
+    """The last row of each key; columns that its last event lacks come from the key's earlier
     events.
     """
     found = {}

@@ -1,9 +1,9 @@
-"""The sink's own books: how far each partition of which topic has taken effect.
+"""The sink's own books: the offset up to which each partition of each topic has taken effect.
 
-An offset means something only within one life of a topic (KIP-516), and a position in the source's
-log only within one life of the source. So each row says which topic it is of, by id; and `life`
-counts how often the log was seen to begin lower again: a new cluster, a restored copy, or a
-connector that reads once more what it has sent.
+An offset is valid only within one life of a topic (KIP-516), and a log position only within one
+life of the source. So each row has the id of its topic. `life` counts how often the log began again
+at a lower position: a new cluster, a restored copy, or a connector that reads again what it has
+already sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.postgres.catalogue import MARKER
 from infra.platform.sinks.postgres.table import alone, identifier
 
-#: A version is this many lives' worth of log positions: 4 PB of log.
+#: A version counts this many bits of log positions for each life: 4 PB of log.
 LIFE_BITS = 52
 LAST_LIFE = 2**11 - 1
 _FIRST = ("topic", "partition", "next_offset")
@@ -33,7 +33,7 @@ _LATER = {
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """How far a partition is: its next offset, the source's life and log position there, and the
+    """The state of a partition: its next offset, the source's life and log position there, and the
     identity of the target that has its rows.
     """
 
@@ -45,10 +45,10 @@ class Bookmark:
     target: str | None = None
 
     def after(self, batch: Batch, follow_log: bool) -> Bookmark:
-        """Where the partition is behind the batch.
+        """The bookmark of the partition after the batch.
 
-        All of a batch in which the log begins lower counts to the new life: of each key only the
-        last event takes effect.
+        If the log begins lower within a batch, the whole batch counts as the new life: of each key
+        only the last event takes effect.
         """
         life, position = self.life, self.log_position
         if follow_log:
@@ -59,8 +59,8 @@ class Bookmark:
 
 
 async def create_offsets(connection: AsyncConnection, schema: str, name: str) -> None:
-    """Create the table of each partition's next offset, or give one of an older release its later
-    columns; ConfigError where something else has its name.
+    """Create the table of each partition's next offset, or add the later columns to one of an older
+    release; raises ConfigError if another object has its name.
     """
     table = identifier(schema, name)
     columns, comment = await _look(connection, schema, name)
@@ -116,7 +116,7 @@ def _check(schema: str, name: str, columns: tuple[str, ...], comment: str | None
 async def read_offsets(
     connection: AsyncConnection, table: sql.Identifier
 ) -> dict[Partition, Bookmark]:
-    """All that the books say."""
+    """All bookmarks in the books."""
     query = sql.SQL(
         "SELECT topic, partition, next_offset, topic_id, source, life, log_position, target FROM {}"
     ).format(table)
@@ -125,7 +125,7 @@ async def read_offsets(
 
 
 def check_topics(known: Mapping[Partition, Bookmark], ids: Mapping[str, str], table: str) -> None:
-    """Raise ConfigError for a topic that is not the one which the books are about."""
+    """Raise ConfigError for a topic other than the one in the books."""
     for (topic, _), mark in known.items():
         now = ids.get(topic)
         if now is not None and mark.topic_id is not None and mark.topic_id != now:
@@ -138,10 +138,9 @@ def check_topics(known: Mapping[Partition, Bookmark], ids: Mapping[str, str], ta
 
 
 def check_target(known: Mapping[Partition, Bookmark], identity: str, table: str) -> None:
-    """Raise TableRefusedError where the target is not the table that the books are about.
+    """Raise TableRefusedError if the target is not the table that the books belong to.
 
-    OIDs mean something within one database: books that came from another one, as with a copy, are
-    believed.
+    OIDs are valid within one database. Books from another database, as after a copy, are trusted.
     """
     database = identity.partition(".")[0]
     for mark in known.values():
@@ -156,8 +155,8 @@ def check_target(known: Mapping[Partition, Bookmark], identity: str, table: str)
 
 
 def check_source(known: Mapping[Partition, Bookmark], batch: Batch, table: str) -> str | None:
-    """The table of the source whose rows these are; raises ConfigError where the target would take
-    rows of two.
+    """The source table of these rows; raises ConfigError if the target would get rows of two
+    tables.
     """
     coming = {".".join(names) for names in batch.rows.source_tables()}
     sources = coming | (
@@ -174,7 +173,7 @@ def check_source(known: Mapping[Partition, Bookmark], batch: Batch, table: str) 
 async def first_life(
     connection: AsyncConnection, table: sql.Identifier, version: str | None
 ) -> int:
-    """The life of a topic that the books do not know: it comes after all that the table holds."""
+    """The life of a topic that the books do not know: it comes after every version in the table."""
     if version is None:
         return 0
     query = sql.SQL("SELECT coalesce((max({})::bigint >> {}) + 1, 0)::int FROM {}").format(

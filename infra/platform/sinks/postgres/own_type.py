@@ -1,4 +1,6 @@
-"""The types of a table of the sink's own: as its source's, and as that becomes wider."""
+"""The types of a table of the sink's own: the source's types, and their changes when those
+widen.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from infra.platform.sinks.postgres.catalogue import SinkColumn
 from infra.platform.sinks.postgres.conversion import BY_CALENDAR, BY_CLOCK, INSTANTS, fits
 from infra.platform.sinks.postgres.plan import VERSION
 
-#: Types of the source that a table of the sink's own has too, where the schema tells them, by the
-#: kind that their values come as. Texts of a zone's moments (tstzrange) depend on both servers'
-#: settings, so they stay text. Of a varying bit string Debezium does not send the leading zeros.
+#: The source types that a table of the sink's own adopts if the events' schema names them, by the
+#: kind of their values. Texts of ranges with time zones (tstzrange) depend on both servers'
+#: settings, so they stay text. Debezium does not send the leading zeros of a varying bit string.
 _SOURCE_TYPES: Mapping[ColumnKind, frozenset[str]] = {
     ColumnKind.BOOLEAN: frozenset({"bit"}),
     ColumnKind.BYTES: frozenset({"bit"}),
@@ -26,8 +28,8 @@ _WITH_LENGTH = frozenset({"bit", "bpchar"})
 
 
 def own_type(column: Column) -> str:
-    """What the column is in a table that the sink creates: the source's own type where the schema
-    tells it and every value can be proved, else the type that holds such values.
+    """The type of the column in a table that the sink creates: the source's own type if the schema
+    names it and every value can be proved, else a type that holds such values.
     """
     if (kind := _source_type(column)) is not None:
         return kind
@@ -42,20 +44,20 @@ def own_type(column: Column) -> str:
 
 
 def _source_type(column: Column) -> str | None:
-    """The type that events of one kind do not tell from others of that kind."""
+    """The source's type, if the events' kind does not identify it."""
     source = column.source
     if source is None or source.name not in _SOURCE_TYPES.get(column.kind, ()):
         return None
     if source.name not in _WITH_LENGTH:
         return source.name
-    # A bit string of another length than its events say is none of the source's.
+    # A bit string whose length differs from the events' is not the source's type.
     if source.length is None or column.bits not in (None, source.length):
         return None
     return f"{source.name}({source.length})"
 
 
-#: What a column is in a table that the sink creates. `json` and `jsonb` of the source look alike in
-#: events, and only `json` keeps the text of both.
+#: The types of columns in a table that the sink creates. Events do not distinguish the source's
+#: `json` and `jsonb`, and only `json` keeps the text of both.
 SQL_TYPES: Mapping[ColumnKind, str] = {
     ColumnKind.BOOLEAN: "boolean",
     ColumnKind.INT16: "smallint",
@@ -78,8 +80,8 @@ SQL_TYPES: Mapping[ColumnKind, str] = {
     ColumnKind.INTERVAL: "interval",
     ColumnKind.OTHER: "jsonb",
 }
-#: From a type to those that it may become in a table of the sink's own: PostgreSQL's own cast,
-#: which the source's ALTER TABLE has made too, and which depends on no setting.
+#: From a type to the types that it may become in a table of the sink's own: by PostgreSQL's own
+#: cast, which the source's ALTER TABLE used too, and which depends on no setting.
 _FOLLOWED: Mapping[str, frozenset[str]] = {
     "smallint": frozenset({"integer", "bigint", "real", "double precision", "numeric", "text"}),
     "integer": frozenset({"bigint", "double precision", "numeric", "text"}),
@@ -100,8 +102,8 @@ _FOLLOWED: Mapping[str, frozenset[str]] = {
 
 
 def followed_type(column: Column, target: SinkColumn) -> str | None:
-    """The type that a column of the sink's own table has to become for these events; None where it
-    is right as it is, or where no cast gives what the source has now.
+    """The type that a column of the sink's own table must get for these events; None if its type is
+    right already, or if no cast leads to the source's present type.
     """
     if column.item is not None and target.item is not None:
         item = followed_type(column.item, _item(target))
@@ -119,13 +121,13 @@ def followed_type(column: Column, target: SinkColumn) -> str | None:
 
 
 def _item(target: SinkColumn) -> SinkColumn:
-    """What an array column of the table holds; the limit is the array's."""
+    """The items of an array column of the table; the limit is the array's."""
     kind = target.item or ""
     return SinkColumn(target.name, kind, kind, target.modifier)
 
 
 def _wider_numeric(column: Column, target: SinkColumn, wanted: str) -> str | None:
-    """Digits before and after the point, each as many as either has."""
+    """The wider numeric: as many digits before and after the point as either type has."""
     if target.modifier < 0 or fits(column, target.digits):
         return None
     if wanted == "numeric":
@@ -138,7 +140,7 @@ def _wider_numeric(column: Column, target: SinkColumn, wanted: str) -> str | Non
 
 _WHOLE = frozenset({"smallint", "integer", "bigint"})
 _BROKEN = frozenset({"numeric", "real", "double precision"})
-#: From a type to those of which the source's ALTER TABLE changes values that are there.
+#: From a type to the types to which the source's ALTER TABLE changes existing values.
 _NARROWED: Mapping[str, frozenset[str]] = {
     "numeric": _WHOLE | {"real", "double precision"},
     "real": _WHOLE | {"numeric"},
@@ -149,8 +151,8 @@ _NARROWED: Mapping[str, frozenset[str]] = {
 
 
 def is_narrowed(column: Column, target: SinkColumn) -> bool:
-    """Whether the source's column has become one that does not hold what the sink's own column may
-    have: its ALTER TABLE has then rounded or cut rows of which no event tells.
+    """Whether the source's column can no longer hold everything that the sink's own column may
+    hold: the source's ALTER TABLE has then rounded or cut rows, and no event reports that.
     """
     if column.item is not None and target.item is not None:
         return is_narrowed(column.item, _item(target))
@@ -165,8 +167,8 @@ def is_narrowed(column: Column, target: SinkColumn) -> bool:
 def may_be_renamed(
     columns: Sequence[Column], target: Mapping[str, SinkColumn]
 ) -> tuple[tuple[str, str], ...]:
-    """Columns of the table that the events lack, each with a new one of its type: it may be the
-    same under another name, and then rows have its values, of which no event tells.
+    """Columns of the table that the events lack, each with a new column of its type. The new one
+    may be the old one under another name; its rows then have values that no event reports.
     """
     names = {column.name for column in columns}
     left = [there for name, there in target.items() if name not in names and name != VERSION]

@@ -1,4 +1,4 @@
-"""How the events of one schema go into the target as it is, or why they cannot."""
+"""How events of one schema are written to the target, or why they cannot be written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.platform.sinks.batch import Batch
 from infra.platform.sinks.postgres.catalogue import SinkTable
 from infra.platform.sinks.postgres.conversion import SOURCE, Conversion, conversion
 
-#: The version of a row without a probe: the source's log position, and how often it began again.
+#: The version of a row without a probe: the source's log position, and the number of its lives.
 VERSION = "cdc_version"
 VERSION_COLUMN = Column(VERSION, ColumnKind.INT64, True)
 VERSION_TYPES = frozenset({"bigint", "numeric"})
@@ -19,8 +19,8 @@ VERSION_TYPES = frozenset({"bigint", "numeric"})
 
 @dataclass(frozen=True, slots=True)
 class WritePlan:
-    """The columns to write, each with its conversion; the key's; and which column has a row's
-    version, none ("") where the target has neither a probe nor a column for it.
+    """The columns to write, each with its conversion; the key's columns; and the column with a
+    row's version, empty if the target has neither a probe nor a version column.
 
     `fixed` columns are written once and never changed.
     """
@@ -39,8 +39,8 @@ class WritePlan:
 
 
 def event_key(batch: Batch, table: str) -> tuple[str, ...]:
-    """The names of the events' key; raises TableRefusedError where they have none, or one apart
-    from their rows.
+    """The names of the events' key; raises TableRefusedError if they have no key, or a key that is
+    not part of their rows.
     """
     if batch.key_reader is None:
         raise TableRefusedError(
@@ -65,7 +65,7 @@ def write_plan(
     table: str,
     probe_column: str,
 ) -> WritePlan:
-    """The plan; raises TableRefusedError that says of every column why it cannot be written."""
+    """The plan; raises TableRefusedError that says for every column why it cannot be written."""
     made = {
         column.name: conversion(column, target.columns[column.name])
         for column in columns

@@ -40,20 +40,20 @@ from infra.platform.sinks.postgres.plan import (
 from infra.platform.sinks.postgres.statement import parameters, statement
 from infra.platform.sinks.postgres.table import TableNeed, create_table, follow, identifier
 
-#: A batch of more goes in several statements.
+#: A larger batch is written in several statements.
 STATEMENT_BYTES = 16 * 1024 * 1024
 
 
 class PostgresSink(SinkConnector):
     """A table, and beside it `<table>_offsets` with each partition's next offset.
 
-    A batch is one statement: it moves the partition's offset from where this instance knows it to
-    be, and only with that it changes rows. So a batch that comes again, after a lost answer, a
-    crash or from an instance that has lost the partition meanwhile, has no effect.
+    A batch is one statement. It moves the partition's offset only from the value that this instance
+    knows, and changes rows only if the offset moved. So a batch has no effect if it comes again
+    after a lost answer or a crash, or from an instance that has lost the partition in the meantime.
 
-    Within one life of the source a row is never replaced by an older version: the probe's
-    `key_version` of the same run where there is one, else the source's log position. In another
-    life (`offsets.py`) the topic's own order counts.
+    Within one life of the source a row is never replaced by an older version. The version is the
+    probe's `key_version` of the same run if there is one, else the source's log position. In
+    another life (`offsets.py`) the topic's own order counts.
     """
 
     name = "postgres"
@@ -75,7 +75,7 @@ class PostgresSink(SinkConnector):
 
     @override
     async def open(self) -> None:
-        """Connect, make the offsets' table, and look at the target where it exists."""
+        """Connect, create the table of offsets, and look at the target if it exists."""
         self._connections.open()
         try:
             async with self._connections.connection() as connection:
@@ -98,7 +98,9 @@ class PostgresSink(SinkConnector):
             life = max((mark.life for mark in known.values()), default=0)
             if {topic for topic, _ in places} - {topic for topic, _ in known}:
                 life = max(life, await self._first_life(connection))
-        self._marks = known | self._marks  # what is being written is known better here
+        self._marks = (
+            known | self._marks
+        )  # this instance knows the positions that it is writing better
         for place in places:
             mark = known.get(place, Bookmark())
             topic_id = self._ids.get(place[0], mark.topic_id)
@@ -137,7 +139,7 @@ class PostgresSink(SinkConnector):
         return WriteStatus.DURABLE
 
     async def _put(self, connection: AsyncConnection, batch: Batch) -> Bookmark | None:
-        """Apply the batch; a table that takes nothing may have changed, and is looked at again."""
+        """Apply the batch; a table that refuses it may have changed, and is looked at again."""
         try:
             target = await self._shaped(connection, batch)
             after = await self._apply(connection, batch, target)
@@ -152,7 +154,9 @@ class PostgresSink(SinkConnector):
     async def _apply(
         self, connection: AsyncConnection, batch: Batch, target: SinkTable
     ) -> Bookmark | None:
-        """Where the partition is after the batch; None where it was elsewhere than was thought."""
+        """The partition's position after the batch; None if the stored position was another one
+        than expected.
+        """
         plan = self._plan(batch, target)
         before = replace(self._marks[batch.place], target=target.identity)
         after = before.after(batch, follow_log=plan.version == VERSION)
@@ -174,8 +178,8 @@ class PostgresSink(SinkConnector):
         return self._plans[form]
 
     def _statement(self, target: SinkTable, plan: WritePlan, whole: Effect) -> bytes:
-        """The statement for an effect of this form; few forms ever come, and making one costs as
-        much as a batch.
+        """The statement for an effect of this form; it is kept, because few forms occur and making
+        one costs as much as a batch.
         """
         form = (
             id(plan),
@@ -187,15 +191,15 @@ class PostgresSink(SinkConnector):
         return self._statements[form]
 
     async def _write_rest(self, batch: Batch, known: int) -> WriteStatus:
-        """Events before the partition's offset have taken effect already."""
+        """Write the part of a batch that has not yet taken effect, by the partition's offset."""
         done = int((batch.offsets < known).sum())
         if done == len(batch):
             return WriteStatus.DURABLE
         return await self.write(batch.split(done)[1])
 
     async def _moved_by_another(self, batch: Batch) -> WriteStatus:
-        """The offset was not where it was believed to be: an answer was lost, or another instance
-        has gone on.
+        """Handle an unexpected stored offset: an answer was lost, or another instance has
+        continued.
         """
         before = self._next(batch.place)
         known = (await self.positions([batch.place])).get(batch.place)
@@ -206,7 +210,7 @@ class PostgresSink(SinkConnector):
         return await self._write_rest(batch, known)
 
     async def _shaped(self, connection: AsyncConnection, batch: Batch) -> SinkTable:
-        """The target table, as these events need it where that is the sink's to say."""
+        """The target table, changed to fit these events if it is the sink's own."""
         target = self._target
         if target is None or (batch.rows.columns, event_key(batch, self._shown)) not in self._plans:
             async with self._shaping:
@@ -241,7 +245,7 @@ class PostgresSink(SinkConnector):
         return shaped
 
     def _check_names(self, batch: Batch, target: SinkTable) -> None:
-        """Raise TableRefusedError where a column may have got another name in the source."""
+        """Raise TableRefusedError if a column may have been renamed in the source."""
         renamed = may_be_renamed(batch.rows.columns, target.columns)
         if renamed:
             pairs = ", ".join(f"{old} to {new}" for old, new in renamed)
@@ -254,9 +258,10 @@ class PostgresSink(SinkConnector):
     async def _check_order(
         self, connection: AsyncConnection, batch: Batch, target: SinkTable
     ) -> None:
-        """Raise TableRefusedError where rows change partitions with their key: changes of one row
-        would come from two of them, in no order. Or where the source's columns do not hold what is
-        here; with several partitions that may be an event from before they became wider.
+        """Raise TableRefusedError in two cases. Rows change partitions with their key: changes of
+        one row would then come from two partitions, in no order. Or the source's columns do not
+        hold the values of this table; with several partitions the event may be older than a
+        widening of its column.
         """
         key = event_key(batch, self._shown)
         narrowed = [
@@ -283,7 +288,7 @@ class PostgresSink(SinkConnector):
 
     @override
     async def flush(self) -> None:
-        """Nothing is ever only accepted."""
+        """There is nothing to do: every write is durable at once."""
 
     @override
     async def close(self) -> None:

@@ -1,5 +1,5 @@
-"""The one statement that a batch is to PostgreSQL: the partition's position, deletes and upserts,
-or nothing of it.
+"""The one statement that writes a batch to PostgreSQL: the partition's position, deletes and
+upserts, or nothing of them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from infra.platform.sinks.postgres.merge import Deletes, Effect, Upserts
 from infra.platform.sinks.postgres.offsets import Bookmark
 from infra.platform.sinks.postgres.plan import VERSION, WritePlan
 
-#: Begins a parameter. Names of columns and types may have a "%", which psycopg would take for one.
+#: The first character of a parameter. Names of columns and types may contain a "%", which psycopg
+#: would read as a parameter.
 _PARAMETER = "\1"
-#: The key version's digits in a probe (docs/probe.md), and its run's; counted from 1 as SQL does.
+#: The digits of the key version in a probe (docs/probe.md), and of its run; SQL counts from 1.
 _PROBE_VERSION = sql.SQL('substr({}, 48, 8) COLLATE "C"')
 _PROBE_RUN = sql.SQL("substr({}, 3, 8)")
-#: Moves the partition's position only if it is where this instance believes it to be, and only in a
-#: target that is as it was when it was looked at; all else depends on it.
+#: Moves the partition's position only if the position is the one that this instance knows, and the
+#: target is unaltered since it was looked at; everything else depends on this step.
 _MOVED = (
     "moved AS (INSERT INTO {offsets} AS o (topic, partition, next_offset, topic_id, source, life,"
     " log_position, target) SELECT ?s::text, ?s::int, ?s::bigint, ?s::text, ?s::text, ?s::int,"
@@ -35,9 +36,9 @@ _MOVED = (
 ).replace("?", _PARAMETER)
 #: How much of a value an error shows.
 _SHOWN = 60
-#: Behind a value that the target would not hold as it was sent.
+#: Follows a value that the target would not hold as it was sent.
 UNPROVED = " is not held exactly by "
-#: Behind the key of a row that the target's triggers have left out.
+#: Follows the key of a row that the target's triggers have left out.
 DISCARDED = " is the key of a row that a trigger of the target has left out"
 
 
@@ -48,8 +49,8 @@ def statement(
     plan: WritePlan,
     whole: Effect,
 ) -> bytes:
-    """The statement; it answers with 1, or with 0 where the position was another, or the target has
-    been altered, and so nothing was done.
+    """The statement. It answers 1; or 0 if the position was another one or the target was altered,
+    and then it has done nothing.
     """
     made = _Statement(table, target, plan)
     moved = sql.SQL(_MOVED).format(offsets=offsets, state=state_query(target.oid))
@@ -59,7 +60,7 @@ def statement(
         answers.append(made.not_deleted())
     parts += [made.upsert(group, number) for number, group in enumerate(whole.upserts)]
     answers += [made.not_written(group, number) for number, group in enumerate(whole.upserts)]
-    # Each answer is an error where a row was left out, else nothing.
+    # Each answer is an error if a row was left out, else NULL.
     answer = sql.SQL("coalesce({}, count(*))").format(sql.SQL(", ").join(answers))
     text = sql.SQL("WITH {} SELECT {} FROM moved").format(
         sql.SQL(", ").join(parts),
@@ -128,7 +129,7 @@ class _Statement:
         )
 
     def _same_as_deleted(self, table: str) -> sql.Composed:
-        """Whether a row of this alias has the key of a deleted one."""
+        """Whether a row of this alias has the key of a deleted row."""
         return sql.SQL(" AND ").join(
             sql.SQL("{}.{} = {}").format(
                 sql.Identifier(table),
@@ -139,7 +140,9 @@ class _Statement:
         )
 
     def not_deleted(self) -> sql.Composed:
-        """An error that names a row which is still there, and NULL where none is."""
+        """An error that names a row which still exists although it should be deleted; NULL if none
+        does.
+        """
         keys = [sql.SQL("g.{}").format(sql.Identifier(f"k{n}")) for n in range(len(self._plan.key))]
         return sql.SQL(
             "(SELECT {shown} FROM old g WHERE EXISTS (SELECT FROM {table} t WHERE {same} AND"
@@ -153,9 +156,11 @@ class _Statement:
         )
 
     def not_written(self, group: Upserts, number: int) -> sql.Composed:
-        """The same for rows that were neither inserted nor changed, with nothing newer there."""
+        """The same for rows that were neither inserted nor changed although no newer row exists."""
         newer: sql.Composable = self._same("t", "n")
-        is_changed = len(group.columns) > len(self._plan.fixed)  # else it has a key alone
+        is_changed = len(group.columns) > len(
+            self._plan.fixed
+        )  # otherwise the group has only key columns
         if is_changed:
             guard = self._guard(self._incoming(group, "n"))
             newer = sql.SQL("{} AND NOT {}").format(newer, guard)
@@ -189,7 +194,7 @@ class _Statement:
         )
 
     def _incoming(self, group: Upserts, alias: str) -> sql.Composable | None:
-        """The version of a row that comes."""
+        """The version of an incoming row."""
         version = self._plan.version
         if not version:
             return None
@@ -220,10 +225,10 @@ class _Statement:
         )
 
     def _partial(self, group: Upserts, number: int) -> sql.Composed:
-        """Rows that lack columns change what is there; only those that are not there are inserted.
+        """Rows that lack columns update existing rows; only rows that do not exist are inserted.
 
         PostgreSQL checks an INSERT's NOT NULL before it looks for a conflict, so ON CONFLICT alone
-        would refuse them all.
+        would refuse all of these rows.
         """
         new = sql.Identifier(f"new{number}")
         names = [column.name for column in group.columns]
@@ -254,7 +259,7 @@ class _Statement:
         return sql.SQL(", ").join([*parts, self._insert(group, number, rows)])
 
     def _rows(self, group: Upserts) -> sql.Composed:
-        """The group's rows in their columns' types; none where the position was not moved."""
+        """The group's rows in their columns' types; no rows if the position was not moved."""
         names = [sql.Identifier(column.name) for column in group.columns]
         sources = [sql.Identifier(f"c{place}") for place in range(len(names))]
         casts = [
@@ -302,9 +307,9 @@ class _Statement:
 
     def _guard(self, incoming: sql.Composable | None) -> sql.Composable:
         """The condition under which the row in the table may be replaced: it is not newer. A row
-        without a version never is.
+        without a version is never newer.
 
-        Key versions of probes count within one run.
+        Key versions of probes are comparable within one run.
         """
         version = self._plan.version
         if not version or incoming is None:
@@ -324,7 +329,9 @@ class _Statement:
         return array_type(parameter_kind(column, conversion.make))
 
     def _value(self, column: Column, source: sql.Composable) -> sql.Composable:
-        """The value, proved where it has to be: a value that fails is an error that shows it."""
+        """The value, with its proof if it needs one: a value that fails becomes an error that shows
+        it.
+        """
         conversion = self._plan.conversions[column.name]
         value = _filled(conversion.value, source)
         if conversion.proof is None:

@@ -1,6 +1,6 @@
-"""The sink's own tables: created where they are absent, and altered as their source is.
+"""The sink's own tables: created if they are absent, and altered as their source is.
 
-Nobody else's table is ever altered.
+The sink never alters any other table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class TableNeed:
-    """The table that events ask for: its columns, its key, and the column of the probe."""
+    """The table that the events need: its columns, its key, and the column of the probe."""
 
     columns: Sequence[Column]
     key: Sequence[str]
@@ -39,7 +39,7 @@ def identifier(schema: str, name: str) -> sql.Identifier:
 async def create_table(
     connection: AsyncConnection, schema: str, name: str, need: TableNeed
 ) -> None:
-    """Create the table that events need, with the marker."""
+    """Create the table that the events need, with the marker."""
     declared = [
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(own_type(column)))
         for column in need.columns
@@ -65,8 +65,8 @@ async def create_table(
 async def follow(
     connection: AsyncConnection, schema: str, name: str, target: SinkTable, need: TableNeed
 ) -> None:
-    """Make a table of the sink's own what its source has become: more columns, wider ones, another
-    key. Raises TableRefusedError where the rows that are there do not allow it.
+    """Alter a table of the sink's own as its source was altered: more columns, wider ones, another
+    key. Raises TableRefusedError if the existing rows do not allow that.
     """
     changes = list(_changes(target, need))
     if not changes:
@@ -108,7 +108,7 @@ def _changes(target: SinkTable, need: TableNeed) -> Iterator[sql.Composed]:
 
 
 def _default(column: Column, kind: str) -> sql.Composable:
-    """What rows have in a new column that were there before it: no event tells of them."""
+    """The value of a new column in older rows: no event reports it."""
     value = column.default
     if value is None:
         return sql.SQL("")
@@ -119,7 +119,9 @@ def _default(column: Column, kind: str) -> sql.Composable:
 
 
 async def _drop_key(connection: AsyncConnection, table: sql.Identifier) -> None:
-    """In the transaction that adds another one; a row that it does not allow undoes both."""
+    """Drop the key in the transaction that adds another one; a row that violates the new key undoes
+    both.
+    """
     query = "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'"
     found = await (await connection.execute(query, (table.as_string(None),))).fetchone()
     if found is not None:
@@ -134,9 +136,9 @@ def _names(names: Sequence[str]) -> sql.Composed:
 
 @asynccontextmanager
 async def alone(connection: AsyncConnection) -> AsyncIterator[None]:
-    """One transaction, one instance at a time, as long as it takes:
+    """One transaction, which only one instance runs at a time.
 
-    IF NOT EXISTS alone fails when two create at once.
+    IF NOT EXISTS alone fails if two instances create the table at once.
     """
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0")

@@ -1,10 +1,10 @@
-"""Change events as JSON documents, for sinks that speak it.
+"""Change events as JSON documents, for sinks that send JSON.
 
-An event is `{"op", "key", "before", "after", "source": {"topic", "partition", "offset",
-"ts_us"}}`; rows are objects by column. What JSON cannot hold exactly is text: decimals and floats
-that are no numbers, dates and times (ISO 8601, or as the source wrote them), bytes in base64. A
-large value that was not changed, and so not sent, is Debezium's placeholder. Where the source sent
-only the key of the row before, its other columns are NULL, and `not_sent` lists them.
+An event is `{"op", "key", "before", "after", "source": {"topic", "partition", "offset", "ts_us"}}`;
+rows are objects by column. Values that JSON cannot hold exactly are text: decimals, floats that are
+not numbers, dates and times (ISO 8601, or as the source wrote them), and bytes in base64. A large
+unchanged value, which the source did not send, is Debezium's placeholder. If the source sent only
+the key of the row before, its other columns are NULL, and `not_sent` lists them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from infra.platform.sinks.nested import base64_text, decimal_digits, float_value
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
-#: A row by column, its values as JSON takes them.
+#: A row by column, with values that JSON can hold.
 RowObject = dict[str, object]
 
 
 class EventSource(TypedDict):
-    """Where an event stands in its topic, and when its transaction was committed."""
+    """The place of an event in its topic, and the commit time of its transaction."""
 
     topic: str
     partition: int
@@ -40,7 +40,7 @@ class EventSource(TypedDict):
 
 
 class ChangeDocument(TypedDict):
-    """One event as it is sent."""
+    """One event as the sink sends it."""
 
     op: str
     key: RowObject | None
@@ -51,8 +51,9 @@ class ChangeDocument(TypedDict):
 
 
 def documents(batch: Batch) -> list[ChangeDocument]:
-    """The events of a batch, ready for `encode`; raises RefusedError for a value that
-    cannot be read."""
+    """The events of a batch, ready for `encode`; raises RefusedError for a value that cannot be
+    read.
+    """
     try:
         before, after = _side(batch.rows, "before"), _side(batch.rows, "after")
         keys = _keys(batch, before, after)
@@ -86,7 +87,7 @@ def documents(batch: Batch) -> list[ChangeDocument]:
 
 
 def _without_fillers(batch: Batch, before: Sequence[RowObject | None]) -> dict[int, list[str]]:
-    """Replace by NULL, in rows of which the source sent the key alone, what stands beside it.
+    """Replace the columns beside the key by NULL, in rows of which the source sent only the key.
 
     Returns the names of those columns, by the event's place.
     """
@@ -115,7 +116,7 @@ def _keys(
         return [
             dict(zip(names, reader.read(key), strict=True)) if key else None for key in batch.keys
         ]
-    # The row has the key's columns, and they are read already.
+    # The row contains the key's columns, and they are read already.
     rows = [new or old for old, new in zip(before, after, strict=True)]
     return [row and {name: row[name] for name in names} for row in rows]
 
@@ -155,7 +156,7 @@ _BY_KIND: dict[ColumnKind, Callable[[Any], Any]] = {
 
 
 def _plain(value: Any) -> Any:
-    """What orjson does not know."""
+    """Converts the types that orjson does not know."""
     if isinstance(value, bytes):
         return base64_text(value)
     if isinstance(value, Decimal):

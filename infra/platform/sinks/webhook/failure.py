@@ -1,11 +1,11 @@
-"""What a receiver's answer, or a failure on the way to it, means for the events.
+"""The consequence of a receiver's answer, or of a failure on the way to it, for the events.
 
 | answer (RFC 9110, section 15) | remedy |
 |---|---|
 | 408, 421, 423, 425, 429; 500, 502 to 504, 507, 509, 520 and above | the same again, later |
 | 400, 409, 413, 414, 415, 422, 431 | about this request: fewer events at a time, then the event |
 | 3xx | end: redirects are not followed |
-| 401, 403, 407, 511 | end: a login is wanted |
+| 401, 403, 407, 511 | end: a login is required |
 | any other | end: this address takes no events by POST |
 """
 
@@ -28,19 +28,19 @@ LONGEST_RETRY_AFTER_S = 300.0
 _RETRY = frozenset({408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509})
 _REFUSE_EVENT = frozenset({400, 409, 413, 414, 415, 422, 431})
 _LOGIN = frozenset({401, 403, 407, 511})
-#: From here on numbers are those of proxies, all of them about a server that cannot be reached.
+#: Numbers from here on come from proxies and mean that a server cannot be reached.
 _OF_PROXIES = 520
 
 
 def remedy(status: int) -> Remedy:
-    """What to do about an answer that is no yes."""
+    """The reaction to an answer other than success."""
     if status in _RETRY or status >= _OF_PROXIES:
         return Remedy.RETRY
     return Remedy.REFUSE_EVENT if status in _REFUSE_EVENT else Remedy.END
 
 
 def judge(status: int, retry_after: str | None, what: str) -> None:
-    """Raise what an answer means, unless it is a yes."""
+    """Raise the error that an answer means, unless it means success."""
     if 200 <= status < 300:
         return
     found = remedy(status)
@@ -60,7 +60,7 @@ def _advice(status: int) -> str:
 
 
 def failure_of(error: Exception, shown: str, timeout_s: float) -> PlatformError:
-    """What a failure without an answer means; the text has nothing of the address but `shown`."""
+    """The meaning of a failure without an answer; of the address its text has only `shown`."""
     if isinstance(error, TimeoutError):
         return RetryableError(f"{shown} did not answer within {timeout_s:g} s")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -68,15 +68,14 @@ def failure_of(error: Exception, shown: str, timeout_s: float) -> PlatformError:
             f"{shown} has a certificate that is not trusted; have one issued by an authority that"
             " this machine knows"
         )
-    # What else aiohttp says may have the whole address in it.
+    # Other texts of aiohttp may contain the whole address.
     reason = f": {error}" if isinstance(error, OSError) else ""
     return RetryableError(f"{shown} broke off: {type(error).__name__}{reason}")
 
 
 def retry_after_s(text: str | None, now_s: float | None = None) -> float:
-    """The header's seconds or date (RFC 9110, section 10.2.3) as seconds from now, within bounds;
-
-    0 without one.
+    """The header's seconds or date (RFC 9110, section 10.2.3) as seconds from now, within bounds; 0
+    without a header.
     """
     if not text:
         return 0.0

@@ -1,4 +1,6 @@
-"""Posts change events to an HTTP address, a JSON array a batch or one object an event."""
+"""Posts change events to an HTTP address: one JSON array for a batch, or one object for an
+event.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ BodyShape = Literal["batch", "single"]
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
 REQUEST_BYTES = 8_000_000
-#: Of an answer's body so much is read, so that its connection can be used again.
+#: Up to this many bytes of an answer's body are read, so that its connection can be used again.
 ANSWER_BYTES = 65_536
-#: A connection that went silent, not closed, is found after so long without an acknowledgement.
+#: A connection that went silent without closing is detected after this time without an
+#: acknowledgement.
 SILENT_S = 30
 _KEEPALIVES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 
@@ -32,10 +35,10 @@ _KEEPALIVES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 class WebhookSink(SinkConnector):
     """An HTTP receiver; an answer of 2xx makes a batch durable.
 
-    Events of a partition are posted in order, the next only after the answer to the last. After a
+    Events of a partition are posted in order, each only after the answer to the one before. After a
     failure a batch comes again under the same `Idempotency-Key` (topic, partition, first and last
-    offset); after a crash of the platform batches may be cut differently, and then `source` tells
-    an event's identity. So a receiver that looks at either takes every event once.
+    offset). After a crash of the platform batches may be cut differently; then `source` gives an
+    event's identity. So a receiver that checks either of them takes every event once.
     """
 
     name = "webhook"
@@ -48,19 +51,19 @@ class WebhookSink(SinkConnector):
         request_bytes: int = REQUEST_BYTES,
     ) -> None:
         self._url = url
-        #: For messages: path and query may hold a token.
+        #: For messages, because path and query may hold a token.
         self._shown = shown(url)
         self._shape = shape
         self._timeout_s = timeout_s
         self._request_bytes = request_bytes
         self._session: aiohttp.ClientSession | None = None
-        #: Behind the last event of each partition that the receiver has taken: where a part of a
-        #: batch was refused or failed, the parts before it are not posted again.
+        #: The offset behind the last event of each partition that the receiver has taken. If a part
+        #: of a batch was refused or failed, the parts before it are not posted again.
         self._taken: dict[Partition, int] = {}
 
     @override
     async def open(self) -> None:
-        """Make a connection; posts nothing."""
+        """Open a connection; posts nothing."""
         target = URL(self._url)
         try:
             _, writer = await asyncio.wait_for(
@@ -107,7 +110,7 @@ class WebhookSink(SinkConnector):
         return WriteStatus.DURABLE
 
     def _bodies(self, batch: Batch) -> Iterator[tuple[bytes, int, int]]:
-        """The requests of a batch, each with its first and its last event."""
+        """The requests of a batch, each with its first and last event."""
         events = documents(batch)
         try:
             whole = encode(events) if self._shape == "batch" else b""
@@ -125,8 +128,9 @@ class WebhookSink(SinkConnector):
             yield from _joined(parts, self._request_bytes)
 
     async def _post(self, body: bytes, key: str) -> None:
-        """One request and its answer. Where the partition is taken away meanwhile, they are not
-        cut: the receiver might take late what the next owner has sent again by then.
+        """Post one request and read its answer. If the partition is revoked during that time, the
+        request is not cut: the receiver might take it late, after the next owner has sent its
+        events again.
         """
         exchange = asyncio.ensure_future(self._exchange(body, key))
         try:
@@ -162,8 +166,8 @@ class WebhookSink(SinkConnector):
 
 
 def _joined(parts: Sequence[bytes], most: int) -> Iterator[tuple[bytes, int, int]]:
-    """Arrays of as many events as fit, from the first on: so the same events make the same requests
-    when they come again.
+    """Arrays of as many events as fit, from the first on; so events that come again make the same
+    requests.
     """
     first, size = 0, 2
     for row, part in enumerate(parts):
@@ -175,7 +179,7 @@ def _joined(parts: Sequence[bytes], most: int) -> Iterator[tuple[bytes, int, int
 
 
 async def _read(answer: aiohttp.ClientResponse) -> None:
-    """Take the answer's body, of which nothing is needed; one without an end costs a connection."""
+    """Read the answer's body and drop it; a body without an end costs the connection."""
     left = ANSWER_BYTES
     while left > 0:
         part = await answer.content.read(left)
@@ -186,7 +190,7 @@ async def _read(answer: aiohttp.ClientResponse) -> None:
 
 
 def _attentive_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket whose other side's silence is noticed by the kernel, where it knows how."""
+    """A socket whose kernel detects the other side's silence, if the system supports that."""
     family, kind, protocol, *_ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -15,7 +15,7 @@
   const TIME = "cdc-time";
   const known = (value) => value !== null && value !== undefined;
   const hue = (series) => ((series.colour - 1) % COLOURS) + 1;
-  // Every chart that is drawn, for a change of theme; those over time move together.
+  // Every drawn chart, for a change of theme; the charts over time move together.
   const all = new Set();
   let window_s = null;
 
@@ -32,7 +32,7 @@
     all.forEach((one) => one.rebuild());
   }
 
-  // A picture of one chart with its title and legend, as a file.
+  // One chart with its title and legend, as a picture file.
   function save(figure, canvas, title, names) {
     const scale = canvas.width / canvas.clientWidth || 1;
     const picture = document.createElement("canvas");
@@ -59,7 +59,7 @@
     link.click();
   }
 
-  // Stages and steps as dashed lines with their names: in one row where they fit, else upright along their line.
+  // Stages and steps as dashed lines with their names: in one row if they fit, else upright along their line.
   function drawMarks(plot, marks, host) {
     const pen = plot.ctx;
     const scale = global.uPlot.pxRatio;
@@ -71,10 +71,10 @@
     pen.strokeStyle = pen.fillStyle = colour(host, "soft");
     pen.font = FONT.replace("11px", `${11 * scale}px`);
     pen.lineWidth = scale;
-    // The axes' own alignment is still set.
+    // The alignment that the axes have set is still in effect.
     pen.textAlign = "left";
     pen.textBaseline = "alphabetic";
-    // While a fault lasts (a stage of run/driver/faults.py) its time is shaded, up to the next mark.
+    // The time of a fault (a stage of run/driver/faults.py) is shaded, up to the next mark.
     pen.globalAlpha = 0.12;
     marks.forEach((mark, index) => {
       if (!/(^| )fault$/.test(mark.name)) return;
@@ -103,10 +103,10 @@
     pen.restore();
   }
 
-  // The parts that all charts have: heading, switch of scale, picture, legend, table, crosshair, zoom.
+  // The parts of every chart: heading, switch of scale, picture, legend, table, crosshair, zoom.
   //
   // spec: {title, unit, note, log, switchable, format, x: {name, text, splits, least}, overTime}. `make` returns uPlot's
-  // options for a width and a scale; `names` the legend's rows.
+  // options for a width and a scale; `names` are the legend's rows.
   function frame(host, spec, make, rows, names) {
     const plotPlace = element("div", { class: "cdc-plot", role: "img" });
     const tip = element("div", { class: "cdc-tip", hidden: true, "aria-hidden": "true" });
@@ -209,7 +209,7 @@
     ];
   }
 
-  // On a logarithmic axis only what has room: 1, 2 and 5 of a few decades, the decades alone of many.
+  // A logarithmic axis has labels at 1, 2 and 5 of a few decades, or only at the decades if there are many.
   function decimals(plot, splits, axis) {
     const { min, max } = plot.scales[plot.axes[axis].scale];
     const named = Math.log10(max / min) > 3 ? [1] : [1, 2, 5];
@@ -259,7 +259,7 @@
       };
     }
 
-    // A point whose neighbours are gaps would not show as a line.
+    // A point between two gaps would not show as a line.
     function alone(plot, series, first, last) {
       const column = plot.data[series];
       const lonely = [];
@@ -289,7 +289,7 @@
       chart.legend.append(element("li", {}, button));
     });
 
-    // The legend has the values at the crosshair, or the last ones that are known.
+    // The legend shows the values at the crosshair, or the last known ones.
     function tell(index) {
       spec.series.forEach((series, at) => {
         const column = data.series[series.key] || [];
@@ -307,7 +307,7 @@
       return `${spec.title}, ${spec.unit}: ${data.x.length} points. ${parts.join("; ")}.`;
     }
 
-    // On a logarithmic scale there is no place for zero.
+    // A logarithmic scale has no place for zero.
     const drawable = (value) => (!known(value) || (chart.log && value <= 0) ? null : value);
     const redrawn = chart.rebuild;
     const arrange = () => {
@@ -331,7 +331,7 @@
     };
   }
 
-  // Events by second and latency, the darker the more. Data of `update`: {width_s, edges_ms: [...], columns: [{x, first,
+  // Events by second and latency; a darker cell has more events. Data of `update`: {width_s, edges_ms: [...], columns: [{x, first,
   // counts: [...]}], marks}; a column's counts begin at the bucket `first`.
   function heat(host, given) {
     const spec = { overTime: true, ...given };
@@ -403,8 +403,8 @@
     };
   }
 
-  // All charts over time that are declared (cdc_users/report/chart.py), in a place. `update` takes the timeline's columns; a
-  // chart shows only where one of its own is known.
+  // All declared charts over time (cdc_users/report/chart.py), in one place of the page. `update` takes the timeline's
+  // columns; a chart shows only if one of its columns is known.
   function overTime(host, specs) {
     const charts = specs.map((spec) => ({
       spec,

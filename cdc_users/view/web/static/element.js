@@ -1,6 +1,6 @@
-// What every script of the page and of report.html shares: elements, numbers in words, tables.
+// Shared by every script of the page and of report.html: elements, numbers as text, tables.
 //
-// Text goes in through textContent alone, so nothing that is shown can become markup.
+// Text is set only through textContent, so no shown text can become markup.
 (function (global) {
   "use strict";
 
@@ -64,7 +64,7 @@
     );
   }
 
-  // The table behind a chart; its rows are made when it is opened, so that a closed one costs nothing.
+  // The table behind a chart; its rows are made when it is opened, so that a closed table costs nothing.
   function tableBehind(figure, title, rows) {
     const place = element("div", { class: "cdc-scroll", tabindex: "0", role: "region", "aria-label": `Table: ${title}` });
     const details = element("details", { class: "cdc-behind" }, element("summary", {}, "Table"), place);

@@ -1,5 +1,5 @@
-// Locust's start form for scenarios: cards, the fields that the chosen scenario reads, what will run, and mistakes where
-// they are made. Locust's own fields stay where React put them; this only shows, hides and orders them.
+// Locust's start form for scenarios: cards, the fields that the chosen scenario reads, a summary of the run, and mistakes
+// beside their fields. Locust's own fields stay where React put them; this only shows, hides and orders them.
 (function () {
   "use strict";
 
@@ -93,7 +93,7 @@
       place.append(help);
     }
 
-    // Boxes in place of a text field: one for yes or no, or one for each of several words.
+    // Checkboxes in place of a text field: one for yes or no, or one for each of several words.
     boxes(field, control, words, role) {
       const told = () => [...row.querySelectorAll("input:checked")].map((box) => box.value).join(",");
       const row = element("div", { class: "cdc cdc-boxes", role: "group", "aria-label": field.label },
@@ -133,7 +133,7 @@
       this.check();
     }
 
-    // What the scenario reads: what matters most on top, what has a value, and the groups that are open.
+    // The fields that the scenario reads: the most important on top, those with a value, and the open groups.
     show() {
       const { reads, foremost } = scenarios[this.chosen];
       groups.forEach((group, index) => {
@@ -155,7 +155,7 @@
       });
     }
 
-    // What holds where nothing is chosen stands in the field itself.
+    // The field itself shows the default that applies if nothing is chosen.
     tell(field, control) {
       const fallback = this.fallback(field);
       if (control.tagName === "SELECT") control.options[0].textContent = fallback ? `${fallback} (default)` : "";
@@ -170,7 +170,7 @@
     }
 
     async check() {
-      // Answers may come in another order than they were asked for.
+      // Answers may come in another order than their requests.
       const turn = (this.turn += 1);
       const query = new URLSearchParams([["shape_class", this.chosen], ...[...this.controls].map(([name, control]) => [name, control.value])]);
       const answer = await fetch(`${base}/plan?${query}`, { cache: "no-store" });
@@ -213,7 +213,7 @@
   }
 
   function summary({ steps: all, follows }) {
-    // The generator's own ceiling is tried without a pipeline: no event comes of it.
+    // The generator's own maximum is measured without a pipeline, so it makes no events.
     const steps = all.filter((step) => step.mode !== "null");
     const events = steps.reduce((sum, step) => sum + step.events, 0);
     const seconds = steps.reduce((sum, step) => sum + step.duration_s, 0);

@@ -1,10 +1,10 @@
-// Plain elements of the CDC tab and of report.html that are no charts: stacked bars, the pipeline's stages.
+// Elements of the CDC tab and of report.html other than charts: stacked bars, the pipeline's stages.
 (function (global) {
   "use strict";
 
   const { element, number, tableBehind } = global.cdcElement;
 
-  // Horizontal bars of parts that sum. spec: {title, unit, parts: [{key, name, colour}], short}; `update` takes [{name, values: {key: n}}].
+  // Horizontal bars whose parts add up. spec: {title, unit, parts: [{key, name, colour}], short}; `update` takes [{name, values: {key: n}}].
   function stacked(host, spec) {
     const bars = element("div", { class: "cdc-bars" });
     const legend = element("ul", { class: "cdc-legend" }, ...spec.parts.map((part) =>
@@ -18,7 +18,7 @@
     ]);
     host.append(figure);
 
-    // Clocks that disagree by less than a millisecond can make a stage negative; it has no width, but stays in the sum.
+    // Clocks that differ by less than a millisecond can make a stage negative; it has no width, but counts in the sum.
     const total = (bar) => spec.parts.reduce((sum, part) => sum + (bar.values[part.key] || 0), 0);
     const width = (bar) => spec.parts.reduce((sum, part) => sum + Math.max(0, bar.values[part.key] || 0), 0);
 
@@ -74,7 +74,7 @@
 
     return {
       update(stages, sentence) {
-        // A status region that is written every second would never let a screen reader finish.
+        // A screen reader would never finish a status region that is written every second.
         if (sentence !== said) words.textContent = said = sentence;
         list.replaceChildren(...stages.map(card));
       },

@@ -78,7 +78,7 @@
     return true;
   }
 
-  // From the first second on: what goes on and for how long, and what it took before that.
+  // From the first second on: the present phase and its time, and the time of the phases before it.
   function showDoing(run, count) {
     const going = run.activities.at(-1);
     view.doing.classList.toggle("cdc-away", run.concluded || !going);
@@ -96,7 +96,7 @@
         element("span", { class: "cdc-tile-label" }, tile.label), element("span", { class: "cdc-tile-text" }, tile.text), element("span", { class: "cdc-tile-below" }, tile.below))));
   }
 
-  // Only new seconds come over the wire; a run that this page does not know comes whole.
+  // The route sends only new seconds; it sends a run that this page does not know as a whole.
   function gather(state) {
     if (gathered.run !== state.run.id) unzoom();
     if (state.first === 0) {
@@ -105,7 +105,7 @@
     }
     for (const [name, values] of Object.entries(state.columns)) gathered.columns[name].push(...values);
     state.heat.columns.forEach((column) => gathered.heat.set(column.x, column));
-    // Columns that have become wider must come whole the next time.
+    // Columns that have become wider must be fetched as a whole the next time.
     const wider = state.first !== 0 && gathered.width_s !== state.heat.width_s;
     gathered.width_s = state.heat.width_s;
     gathered.run = wider ? "" : state.run.id;
@@ -129,7 +129,7 @@
     return element("a", { href: `${BASE}/runs/${encodeURIComponent(run.directory)}/${name}`, target: "_blank", rel: "noopener" }, text || name);
   }
 
-  // What one wants of a run that has ended: its report, its files, how to repeat it.
+  // An ended run: its report, its files, and the command that repeats it.
   function ended(run, verdict) {
     const file = (name, text) => fileOf(run, name, text);
     return [
@@ -151,7 +151,7 @@
   let awaited = "";
   const TITLE = document.title;
 
-  // Once for each run that was seen going on: in the window's title, and as the system's notification where it is allowed.
+  // Once for each run that this page saw running: in the window's title, and as the system's notification if allowed.
   function announce(run, verdict) {
     askForRuns();
     if (announced === run.id) return;
@@ -208,7 +208,7 @@
 
   let shownTheme = "";
 
-  // Locust keeps its theme to itself: what the page looks like is the only thing to go by.
+  // Locust does not publish its theme, so it is read from the page's colours.
   function followTheme() {
     const [red, green, blue] = (getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) || [255, 255, 255]).map(Number);
     const theme = red + green + blue < 384 ? "dark" : "light";
@@ -222,14 +222,14 @@
     return tab && tab.textContent.trim() === "CDC" ? tab : null;
   }
 
-  // Locust's theme button has only a picture; a screen reader needs a word.
+  // Locust's theme button has only a picture; a screen reader needs a text.
   function nameThemeButton() {
     for (const button of document.querySelectorAll("#root button:not([aria-label])")) {
       if (!button.textContent.trim() && button.querySelector("svg")) button.setAttribute("aria-label", button.closest("header") ? "Switch theme" : "Options");
     }
   }
 
-  // A run that was just started is followed here; Locust would show its own statistics first.
+  // A run that was just started is shown in this tab; Locust would show its own statistics first.
   let started = false;
   document.addEventListener("submit", (event) => (started = started || event.target.hasAttribute("data-cdc")), true);
 
@@ -240,7 +240,7 @@
     tab.click();
   }
 
-  // The panel hangs at the end of the container of Locust's tabs, where React neither inserts nor removes around it.
+  // The panel is the last child of the container of Locust's tabs, where React neither inserts nor removes elements.
   function place() {
     nameThemeButton();
     landAfterStart();
@@ -261,7 +261,7 @@
   document.addEventListener("click", () => setTimeout(followTheme, 50));
   setInterval(() => {
     followTheme();
-    // Whoever wants to be told of the end looks at something else meanwhile.
+    // A user who wants a notification of the end looks at another window in the meantime.
     if ((panel.isConnected && !document.hidden) || (awaited && notifies())) ask();
   }, INTERVAL_MS);
   place();

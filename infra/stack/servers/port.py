@@ -33,8 +33,7 @@ class Ports:
     registry: int
     registry_management: int
     connect: int
-    #: The broker's second listener: its internal one in a secured stack, else for a relay's
-    #: clients.
+    #: In a secured stack the broker's internal listener, else the listener for a relay's clients.
     kafka_internal: int
     #: In a secured stack: the ports of the servers behind their doors.
     registry_inner: int

@@ -21,7 +21,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SourceSection(Section, frozen=True, kw_only=True):
-    """PostgreSQL, into which rows are written."""
+    """PostgreSQL, where rows go in."""
 
     dsn: Annotated[str, Meta(description=_DSN, min_length=1)]
     table: Annotated[
@@ -30,7 +30,7 @@ class SourceSection(Section, frozen=True, kw_only=True):
 
 
 class CaptureSection(Section, frozen=True, kw_only=True):
-    """The reader of the database's log."""
+    """What reads the database's log."""
 
     kind: Annotated[
         str, Meta(description="debezium, or wal (the direct reader); debezium where none is named.")
@@ -50,7 +50,7 @@ _PEM = Meta(description="A file of certificates (PEM), relative to this one.")
 
 
 class HttpSection(Section, frozen=True, kw_only=True):
-    """A server that is reached by HTTP; names of files are relative to the pipeline file."""
+    """A server that is asked by HTTP; names of files are relative to the pipeline file."""
 
     url: Annotated[str, Meta(description="http or https, with its path.", min_length=1)]
     user: Annotated[str, Meta(description="Who logs in (basic).")] = ""
@@ -99,7 +99,7 @@ class ConnectSection(HttpSection, frozen=True, kw_only=True):
 
 
 class PlatformSection(Section, frozen=True, kw_only=True):
-    """The platform, which reads from Kafka and writes to the sink."""
+    """What reads from Kafka and writes to the sink."""
 
     command: Annotated[
         str,
@@ -111,7 +111,7 @@ class PlatformSection(Section, frozen=True, kw_only=True):
 
 
 class TapSection(Section, frozen=True, kw_only=True):
-    """The place where events come out."""
+    """Where events come out."""
 
     kind: Annotated[str, Meta(description="webhook, postgres, topic, ...", min_length=1)]
     place: Annotated[
@@ -145,7 +145,7 @@ _COMMAND = Meta(
 
 
 class CommandsSection(Section, frozen=True, kw_only=True):
-    """Commands that act on your own servers, for faults that kill or pause a server."""
+    """What acts on servers of your own, for faults that kill one or have it stand still."""
 
     postgres: Annotated[str, _COMMAND] = ""
     kafka: Annotated[str, _COMMAND] = ""

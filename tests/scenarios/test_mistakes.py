@@ -231,7 +231,7 @@ MISTAKES = [
     ),
     Mistake(
         "--master --processes 2",
-        "--master does nothing beside --processes, which makes one; leave it out",
+        "--master does nothing beside --processes, which starts a master; leave it out",
     ),
     Mistake("--autoquit 5", "--autoquit needs --autostart; add it, or leave both out"),
     Mistake(

@@ -156,12 +156,15 @@ def remove_objects(
     """Remove a journal's objects, the last one first; returns those that could not be removed.
 
     An object that fails stays in the journal and does not stop the others. Once a server has not
-    answered, its other objects are left for the next run, so a dead server costs one wait.
+    answered, its other objects are left for the next run, so a dead server costs one wait. The slot
+    of a connector that is left is removed and stays in the journal: as soon as Connect goes on, the
+    connector makes it again.
     """
     alive = supervised(endpoints)
     problems: list[str] = []
     deadline_s = time.monotonic() + limit_s
     silent: dict[str, str] = {}
+    connector_left = False
     for entry in reversed([entry for entry in journal.entries() if entry.kind != FAULT]):
         server = SERVERS.get(entry.kind, entry.kind)
         if not alive and _of_the_stack(entry, endpoints):
@@ -174,13 +177,16 @@ def remove_objects(
         if server in silent or left_s <= 0:
             reason = silent.get(server, f"not tried within {limit_s:g} s")
             problems.append(f"{entry.kind} {entry.name!r}: {reason}")
+            connector_left |= entry.kind == "connector"
             continue
         try:
             within(left_s, server, functools.partial(remover, entry, endpoints))
-            journal.gone(entry)
+            if not (connector_left and entry.kind == "slot"):
+                journal.gone(entry)
         except Exception as error:  # noqa: BLE001 - whatever a server or its client raises
             reason = str(error).strip() or type(error).__name__
             problems.append(f"{entry.kind} {entry.name!r}: {reason}")
+            connector_left |= entry.kind == "connector"
             if isinstance(error, SILENCE):
                 silent.setdefault(server, f"{server} does not answer")
     return problems

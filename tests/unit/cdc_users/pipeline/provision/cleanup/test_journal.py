@@ -106,6 +106,28 @@ def test_a_server_that_does_not_answer_costs_one_wait_for_all_its_objects(tmp_pa
     owned.close()
 
 
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), ValueError("409")])
+def test_the_slot_of_a_connector_that_is_left_is_removed_again_by_the_next_run(
+    tmp_path: Path, error: Exception
+) -> None:
+    """Connect stands still: when it goes on, its connector finds no slot, and makes one."""
+    connector = Entry("connector", "cdc-1")
+    owned, asked = journal(tmp_path, TOPIC, SLOT, connector), []
+
+    def remover(entry: Entry, _: Endpoints) -> None:
+        asked.append(entry)
+        if entry == connector and asked.count(connector) == 1:
+            raise error
+
+    assert remove_all(owned, ELSEWHERE, remover=remover) == [f"connector 'cdc-1': {error}"]
+    assert owned.entries() == [SLOT, connector]
+
+    assert remove_all(owned, ELSEWHERE, remover=remover) == []
+    assert asked == [connector, SLOT, TOPIC, connector, SLOT]
+    assert owned.entries() == []
+    owned.close()
+
+
 def test_what_is_noted_behind_a_line_that_was_cut_short_is_kept(tmp_path: Path) -> None:
     owned = journal(tmp_path, SLOT)
     with owned.path.open("ab") as file:

@@ -21,6 +21,8 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[a
 from infra.client.access import KAFKA_PROPERTIES
 from infra.client.msk import MskError, with_tokens
 
+#: The largest message that librdkafka allows (its option message.max.bytes).
+LARGEST_MESSAGE_BYTES = 1_000_000_000
 #: The harness itself decides where clients connect and what they read.
 RESERVED = frozenset(
     (

@@ -25,7 +25,7 @@ from cdc_users.users.producer.in_flight import Flight
 from cdc_users.users.producer.record import HEADERS, Outlet
 from cdc_users.users.producer.topic_schemas import Channel, evolve, open_channel
 from cdc_users.users.workload.keyspace import Outcome
-from infra.client.kafka import kafka_settings
+from infra.client.kafka import LARGEST_MESSAGE_BYTES, kafka_settings
 
 logger = structlog.get_logger()
 
@@ -37,7 +37,6 @@ QUEUE_KBYTES = 256 * 1024
 #: The largest batch of several records. The broker limits batches; a larger record is sent as a
 #: batch of its own.
 BATCH_BYTES = 900_000
-CLIENT_LIMIT_BYTES = 1_000_000_000
 #: A broker that was killed is back within seconds; records without an answer by now are unknown.
 GIVE_UP_S = 60.0
 FIRST_LSN = 2**24
@@ -318,7 +317,7 @@ def _settings(
         "batch.size": min(BATCH_BYTES, smallest * 9 // 10),
         # `push` refuses records that are too large one by one; the client's own check leaves out
         # the batch's head.
-        "message.max.bytes": CLIENT_LIMIT_BYTES,
+        "message.max.bytes": LARGEST_MESSAGE_BYTES,
         "statistics.interval.ms": 1000,
         "log_level": 2,
     }

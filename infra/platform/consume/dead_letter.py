@@ -12,13 +12,11 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from typing_extensions import override
 
-from infra.client.kafka import kafka_settings
+from infra.client.kafka import LARGEST_MESSAGE_BYTES, kafka_settings
 from infra.platform.process.error import EventError
 from infra.platform.sinks.batch import Poison
 
 DELIVERY_S = 30.0
-#: The largest that librdkafka lets a message be (its option message.max.bytes).
-MOST_BYTES = 1_000_000_000
 
 
 class DeadLetters(Protocol):
@@ -68,7 +66,7 @@ class DeadLetterTopic(DeadLetters):
             "log_level": 3,
             "delivery.timeout.ms": round(DELIVERY_S * 1000),
             # How large an event may be is the topic's to say (max.message.bytes), not the client's.
-            "message.max.bytes": MOST_BYTES,
+            "message.max.bytes": LARGEST_MESSAGE_BYTES,
         }
         self._producer = Producer(kafka_settings(bootstrap, own))
 

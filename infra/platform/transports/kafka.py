@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from typing_extensions import override
 
-from infra.client.kafka import kafka_settings
+from infra.client.kafka import LARGEST_MESSAGE_BYTES, kafka_settings
 from infra.platform.process.error import RetryableError
 from infra.platform.process.topic_id import WATCH_S, TopicIds, TopicWatch
 from infra.platform.transports import naming
@@ -33,8 +33,6 @@ FLUSH_S = 1.0
 PATIENCE_S = 60.0
 #: The most bytes that a record takes in a batch beside key and value (KIP-98, message format 2).
 OVERHEAD_BYTES = 512
-#: The largest message that librdkafka allows (its option message.max.bytes).
-MOST_BYTES = 1_000_000_000
 #: How many bytes of unacknowledged records the client may hold, beside one of the largest.
 HELD_BYTES = 64 << 20
 BATCH_BYTES = 262_144
@@ -188,7 +186,7 @@ def client(bootstrap: str, limits: Mapping[str, int] | None = None) -> Any:
     from confluent_kafka import Producer
 
     sizes = (limits or {}).values()
-    largest = min(max(sizes, default=DEFAULT_LIMIT_BYTES), MOST_BYTES)
+    largest = min(max(sizes, default=DEFAULT_LIMIT_BYTES), LARGEST_MESSAGE_BYTES)
     own = {
         "enable.idempotence": True,
         "acks": "all",

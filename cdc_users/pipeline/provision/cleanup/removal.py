@@ -161,10 +161,9 @@ def remove_objects(
     connector makes it again.
     """
     alive = supervised(endpoints)
-    problems: list[str] = []
+    left: list[tuple[Entry, str]] = []
     deadline_s = time.monotonic() + limit_s
     silent: dict[str, str] = {}
-    connector_left = False
     for entry in reversed([entry for entry in journal.entries() if entry.kind != FAULT]):
         server = SERVERS.get(entry.kind, entry.kind)
         if not alive and _of_the_stack(entry, endpoints):
@@ -175,18 +174,14 @@ def remove_objects(
             deadline_s += ROWS_S
             left_s = ROWS_S
         if server in silent or left_s <= 0:
-            reason = silent.get(server, f"not tried within {limit_s:g} s")
-            problems.append(f"{entry.kind} {entry.name!r}: {reason}")
-            connector_left |= entry.kind == "connector"
+            left.append((entry, silent.get(server, f"not tried within {limit_s:g} s")))
             continue
         try:
             within(left_s, server, functools.partial(remover, entry, endpoints))
-            if not (connector_left and entry.kind == "slot"):
+            if entry.kind != "slot" or all(other.kind != "connector" for other, _ in left):
                 journal.gone(entry)
         except Exception as error:  # noqa: BLE001 - whatever a server or its client raises
-            reason = str(error).strip() or type(error).__name__
-            problems.append(f"{entry.kind} {entry.name!r}: {reason}")
-            connector_left |= entry.kind == "connector"
+            left.append((entry, str(error).strip() or type(error).__name__))
             if isinstance(error, SILENCE):
                 silent.setdefault(server, f"{server} does not answer")
-    return problems
+    return [f"{entry.kind} {entry.name!r}: {reason}" for entry, reason in left]

@@ -12,7 +12,7 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import KinesisSettings
-from cdc_users.observe.tap import ObservedRecord, Tap, TapError
+from cdc_users.observe.tap import ObservedRecord, Tap, TapError, by_partition
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from infra.stack.cloud import kinesis_client
 
@@ -91,7 +91,7 @@ class KinesisTap(Tap):
 
     @override
     def gauges(self) -> dict[str, object]:
-        return {"read": {str(number): count for number, count in self._read.copy().items()}}
+        return {"read": by_partition(self._read)}
 
 
 KINESIS_TAP = TapDeclaration(

@@ -29,7 +29,7 @@ from cdc_users.observe.events.envelope import (
 )
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import KafkaSettings, TopicSettings
-from cdc_users.observe.tap import ObservedRecord, Tap, TapError, end_thread
+from cdc_users.observe.tap import ObservedRecord, Tap, TapError, by_partition, end_thread
 from infra.avro.row_reader import RowReader
 from infra.client.kafka import kafka_settings
 from infra.validate import is_loopback
@@ -180,7 +180,7 @@ class TopicReading:
     def read(self) -> Mapping[str, int]:
         """The offset to be read next, of each partition that has had messages."""
         # A copy: the reading thread adds a partition at its first message.
-        return {str(number): offset for number, offset in self._read.copy().items()}
+        return by_partition(self._read)
 
 
 class TopicTap(Tap):

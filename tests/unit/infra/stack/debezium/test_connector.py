@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -26,6 +23,7 @@ from infra.stack.debezium.connector import (
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.port import free_ports
+from tests.json_server import JsonRequest, JsonServer, serving
 
 CONNECTOR = DebeziumConnector("run-1", "slot_1", "pub_1", "cdc", ("s.a", "t.b", "s.c"))
 STACK = Endpoints(
@@ -35,48 +33,23 @@ STACK = Endpoints(
 )
 
 
-class Worker(ThreadingHTTPServer):
+class Worker(JsonServer):
     """A Connect that gives the answers that it was told, one after another, the last for ever."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, Any]] = []
-        self.asked: list[tuple[str, str, Any]] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Worker
-
-    def _answer(self) -> None:
-        worker = self.server
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        worker.asked.append((self.command, self.path, json.loads(body) if body else None))
-        code, told = worker.answers.pop(0) if len(worker.answers) > 1 else worker.answers[0]
-        data = told.encode() if isinstance(told, str) else json.dumps(told).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data if code != 204 else b"")
-
-    do_GET = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815 - as the library calls them
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def answer(self, request: JsonRequest) -> tuple[int, Any]:
+        del request
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     monkeypatch.setattr(connectors, "POLL_S", 0.001)
-    with Worker() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Worker()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def at(worker: Worker) -> Endpoints:

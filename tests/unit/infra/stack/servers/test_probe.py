@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,47 +12,26 @@ import requests
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.servers.probe import ServerProbe, await_answer, probe_connect, probes
+from tests.json_server import JsonRequest, JsonServer, serving
 
 DEBEZIUM = {"class": "io.debezium.connector.postgresql.PostgresConnector"}
 
 
-class Connect(ThreadingHTTPServer):
-    """A Kafka Connect that answers each path as it is told, and keeps what it was asked."""
+class Connect(JsonServer):
+    """A Kafka Connect that answers each path as it is told."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {"/connectors": (200, [])}
-        self.asked: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Connect
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        code, body = self.server.answers[self.path]
-        data = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def answer(self, request: JsonRequest) -> tuple[int, Any]:
+        return self.answers[request.path]
 
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    with Connect() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Connect()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_connect_answers_when_it_knows_debezium_and_its_group(connect: Connect) -> None:
@@ -63,7 +39,7 @@ def test_connect_answers_when_it_knows_debezium_and_its_group(connect: Connect) 
 
     probe_connect(connect.url, {})
 
-    assert connect.asked == ["/connector-plugins", "/connectors"]
+    assert [request.path for request in connect.asked] == ["/connector-plugins", "/connectors"]
 
 
 @pytest.mark.parametrize("plugins", [[], [{"class": "org.apache.kafka.connect.mirror.Mirror"}]])

@@ -58,7 +58,9 @@ def ended(
     code: int | None, found: Mapping[str, Any] | None, under: Drawn | None = None, **more: Any
 ) -> Ended:
     output = f"verdict: {found['verdict']}" if found else ""
-    return Ended(under or drawn("closed pipe"), code, True, 8.0, output, found, **more)
+    under = under or drawn("closed pipe")
+    moment = more.pop("moment", under.moment)
+    return Ended(under, moment, code, True, 8.0, output, found, **more)
 
 
 GOOD = ended(PASS, result(), counted=Counted(200, 201, 0))

@@ -54,6 +54,8 @@ class Ended:
     """
 
     drawn: Drawn
+    #: The part of its life in which it was met: the one drawn, or a later one where it was quick.
+    moment: str
     code: int | None
     met: bool
     took_s: float
@@ -65,11 +67,6 @@ class Ended:
     #: Each moment's latencies (timeline.csv), which a run in smoke size has too.
     latencies_ms: Sequence[Mapping[str, float]] = ()
     told: Sequence[str] = ()
-    #: The part of its life in which it was met; the one drawn where it does not say.
-    moment: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "moment", self.moment or self.drawn.moment)
 
     @property
     def reason(self) -> str:

@@ -141,6 +141,7 @@ def _run(under: Drawn, target: Target) -> Ended:
     target.after.close()
     return Ended(
         under,
+        moment,
         code,
         met,
         took_s,
@@ -150,7 +151,6 @@ def _run(under: Drawn, target: Target) -> Ended:
         counted,
         latencies_of(results),
         [*told, *target.told],
-        moment,
     )
 
 

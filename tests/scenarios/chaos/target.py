@@ -94,9 +94,8 @@ class Target:
 
     def at(self, moment: str) -> str:
         """The part of its life in which it is; `moment`, or a later one where it was quick."""
-        later = list(MOMENTS)[list(MOMENTS).index(moment) :]
-        ended = [name for name in later if name in SEEN and self.begun(name)]
-        return ended[-1] if ended else moment
+        parts = list(MOMENTS)
+        return max([moment, *filter(self.begun, SEEN)], key=parts.index)
 
     def reach(self, moment: str, part: float) -> bool:
         """Wait until a part of its life has come so far; False where it ended before."""

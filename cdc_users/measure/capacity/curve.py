@@ -32,7 +32,7 @@ def knee(values: Mapping[str, Sequence[float | None]]) -> float | None:
     points = [
         (math.log(rate), math.log(ms))
         for rate, ms in zip(values["rate_per_s"], values["p99_ms"], strict=True)
-        if rate and ms and rate > 0 and ms > 0
+        if rate and ms and min(rate, ms) > 0
     ]
     if len(points) < FEWEST_POINTS:
         return None

@@ -37,9 +37,10 @@ def _looking_ms(sink: Recorder) -> tuple[float, float]:
     seen, least = sink.histogram("end_to_end").summary_ms(), earliest.summary_ms()
 
     def gap_ms(*names: str) -> float:
-        known = [(seen[name], least[name]) for name in names]
+        pairs = [(seen[name], least[name]) for name in names]
+        gaps = [a - b for a, b in pairs if a is not None and b is not None]
         # The least that is known of some events alone may lie above what is usual of all.
-        return max(0.0, *(a - b for a, b in known if a is not None and b is not None), 0.0)
+        return max([0.0, *gaps])
 
     return gap_ms("mean", "p50", "p95", "p99"), gap_ms("max")
 

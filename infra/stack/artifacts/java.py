@@ -79,10 +79,7 @@ def java_files(
     """Fetch missing files and say where all are; `metrics` adds the agent that shows a server's
     metrics.
     """
-    sets = locked()
-    agent = sets.pop(AGENT)
-    if metrics:
-        sets[AGENT] = agent
+    sets = {name: files for name, files in locked().items() if metrics or name != AGENT}
     places = fetch(
         [artifact for entries in sets.values() for artifact in entries], environ, progress
     )
@@ -100,7 +97,7 @@ def java_files(
         connect,
         registry,
         _startup_caches(cache, java),
-        places[agent[0].name] if metrics else None,
+        places[sets[AGENT][0].name] if metrics else None,
     )
 
 

@@ -135,13 +135,12 @@ class _Reduction:
             column: elements(rows, "after", column, self._maker(column))
             for column in self.plan.columns
         }
-        partial = {c.name: values for c, values in found.items() if UNAVAILABLE in values}
-        if partial:
-            lacking: dict[int, list[str]] = {}
-            for name, values in partial.items():
-                for row in [row for row, value in enumerate(values) if value is UNAVAILABLE]:
-                    lacking.setdefault(row, []).append(name)
-            refuse_unsent(self.batch, lacking)
+        unsent: dict[int, list[str]] = {}
+        for column, values in found.items():
+            for row, value in enumerate(values):
+                if value is UNAVAILABLE:
+                    unsent.setdefault(row, []).append(column.name)
+        refuse_unsent(self.batch, unsent)
         if self.plan.version == VERSION:
             found[VERSION_COLUMN] = self._positions(rows)
         return found

@@ -19,8 +19,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import requests
+from typing_extensions import override
 
 from infra.client import http
 from infra.stack.artifacts.trust import VerifiedFiles, keep_to_its_user, same_files
@@ -219,6 +221,16 @@ def _stream(artifact: Artifact, partial: Path, address: str, advance: Callable[[
     return digest.hexdigest()
 
 
+class _OwnArchive(tarfile.TarFile):
+    """An archive whose files belong to the user who unpacks it; root would give them to the numbers
+    that the archive has, and any user of the machine may have one of these.
+    """
+
+    @override
+    def chown(self, *_: Any, **__: Any) -> None:
+        """Leave the owner as it is."""
+
+
 def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgress) -> Path:
     """The directory with an archive's contents, unpacked once per user."""
     cache = cache_directory(environ)
@@ -229,7 +241,10 @@ def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgre
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent))
         try:
-            with room_for(archive.name, target.parent, OTHER_DISK), tarfile.open(archive) as tar:
+            with (
+                room_for(archive.name, target.parent, OTHER_DISK),
+                _OwnArchive.open(archive) as tar,
+            ):
                 # Early releases of Python 3.11 have no filters; the archive's SHA-256 was checked
                 # in any case.
                 filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}

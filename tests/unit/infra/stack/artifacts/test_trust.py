@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -144,8 +145,6 @@ def test_a_changed_artifact_is_fetched_again(tmp_path: Path) -> None:
 
 
 def test_a_changed_tree_is_unpacked_again(tmp_path: Path) -> None:
-    import tarfile
-
     source = tmp_path / "source"
     (source / "lib").mkdir(parents=True)
     (source / "lib" / "a.jar").write_bytes(b"good")
@@ -170,3 +169,29 @@ def test_a_changed_tree_is_unpacked_again(tmp_path: Path) -> None:
     unpacked(archive, environ, told.append)
 
     assert same_files(tree, source)
+
+
+def test_a_tree_belongs_to_the_user_who_unpacks_it_and_not_to_a_number_of_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN root, and a Python whose archives have no filters yet (3.11.3 and before)."""
+    (tmp_path / "a.jar").write_bytes(b"good")
+    archive = tmp_path / "0123" / "registry.tar.gz"
+    archive.parent.mkdir()
+
+    def of_somebody(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = 1001
+        member.uname = member.gname = ""
+        return member
+
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "a.jar", "a.jar", filter=of_somebody)
+    given: list[object] = []
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for change in ("chown", "lchown"):
+        monkeypatch.setattr(os, change, lambda *arguments, **_: given.append(arguments))
+
+    unpacked(archive, {"CDC_CACHE_DIR": str(tmp_path / "cache")}, lambda _: None)
+
+    assert given == []

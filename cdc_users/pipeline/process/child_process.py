@@ -84,9 +84,8 @@ def end_of(process: subprocess.Popen[str], grace_s: float) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
     code = process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+    if process.stdin is not None:
+        process.stdin.close()
     return code
 
 
@@ -161,7 +160,7 @@ class Launched:
         try:
             line = self.process.stdout.readline()
         except BaseException:  # a run that was asked to stop no longer waits for the child
-            stop(self.process, 1.0)
+            self._give_up()
             raise
         finally:
             alarm.cancel()
@@ -171,7 +170,7 @@ class Launched:
             started = (self.command, self.environment, ready_s)
             return Child(self.name, self.process, line, self.log, *started)
         silent = time.monotonic() - began_s >= ready_s
-        code = stop(self.process, 1.0)
+        code = self._give_up()
         if line:
             how = (
                 f"wrote {line.strip()[:SAID_CHARACTERS]!r} to its standard output in place of its"
@@ -183,13 +182,23 @@ class Launched:
             how = f"ended with {code} before it was ready"
         raise NotReadyError(f"{self.name} {how}; {tail(self.log)}")
 
+    def _give_up(self) -> int:
+        """Stop a child whose output nobody else reads; returns its exit code."""
+        code = stop(self.process, 1.0)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
 
 def _pass_on(output: IO[str], log: Path) -> None:
-    """Move what a child writes after its ready line to its log, until it ends."""
-    with contextlib.suppress(OSError, ValueError), log.open("a", encoding="utf-8") as file:
-        for line in output:  # ValueError: closed, because the child has ended
-            file.write(line)
-            file.flush()
+    """Move what a child writes after its ready line to its log, until it ends.
+
+    It alone closes the output: a pipe that another greenlet closes in mid-read raises there.
+    """
+    with output, contextlib.suppress(OSError), log.open("ab", buffering=0) as file:
+        for line in output:
+            with contextlib.suppress(OSError):  # a full disk must not hold up the child
+                file.write(line.encode())
 
 
 @dataclass(slots=True)

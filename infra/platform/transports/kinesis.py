@@ -13,7 +13,7 @@ import hashlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -82,6 +82,8 @@ class _Waiting:
         self.count = self.bytes = 0
         self._ready: deque[str] = deque()
         self._keys: dict[str, deque[bytes]] = {}
+        #: The pauses of calls of which a part was refused, until a call is accepted as a whole.
+        self.pauses: Iterator[float] | None = None
 
     def add(self, key: str, data: bytes) -> None:
         self.count += 1
@@ -201,18 +203,25 @@ class KinesisWalPublisher(WalPublisher):
 
     def _send(self, stream: str, waiting: _Waiting) -> None:
         """One call, repeated with its failed records until the service has accepted at
-        least one.
+        least one. A pause follows each call that failed in whole or in part.
         """
-        pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
         began_s = self._clock()
         while True:
             call = waiting.take()
             failed, cause = self._put(stream, call)
             waiting.settle(call, failed)
+            if not any(failed):
+                waiting.pauses = None
+            elif waiting.pauses is None:
+                waiting.pauses = backoff_s(FIRST_WAIT_S, MOST_WAIT_S, self._chance)
             # Some records were accepted: that is progress, and the rest is first in the next call.
             # Only a call without any accepted record uses up patience.
             if not all(failed):
                 self._trouble = ""
+                # One shard may be overloaded while others accept: without a pause, every call
+                # would carry its records again at once and keep it overloaded.
+                if waiting.pauses is not None:
+                    self._sleep(next(waiting.pauses))
                 return
             waited_s = self._clock() - began_s
             if waited_s >= FIRST_WAIT_S / 2:  # more than a single unlucky call
@@ -227,7 +236,8 @@ class KinesisWalPublisher(WalPublisher):
                     f"Kinesis stream {stream!r} has taken none of {len(call)} records for"
                     f" {waited_s:.0f} s ({cause}); {remedy}"
                 )
-            self._sleep(next(pauses))
+            assert waiting.pauses is not None
+            self._sleep(next(waiting.pauses))
 
     def _put(self, stream: str, call: list[Put]) -> tuple[list[bool], str]:
         """Which records of one call failed, and an example of the reason."""

@@ -122,6 +122,40 @@ def test_what_a_call_refuses_goes_before_what_has_waited_longer(
     assert [key for key, _ in double.taken[STREAM]] == ["2", "0", "1", "3", "4", "5"]
 
 
+def test_a_call_of_which_a_part_is_refused_is_followed_by_a_pause_that_grows() -> None:
+    """One shard takes nothing for five calls, while the others take what they get."""
+    pauses: list[float] = []
+    double = OneShardFull([STREAM], full_until=5)
+    publisher = KinesisWalPublisher(double, sleep=pauses.append)
+    sent = [Record(STREAM, b"%d" % (number % 12), b"%d" % number) for number in range(120)]
+    publisher.publish(sent)
+    publisher.flush()
+
+    assert len(pauses) == 5
+    assert pauses[4] > pauses[0]
+    for key in {record.key for record in sent}:
+        mine = [record.data for record in sent if record.key == key]
+        assert [data for name, data in double.taken[STREAM] if name == key.decode()] == mine
+
+    publisher.publish([Record(STREAM, b"hot", b"x")])
+    publisher.flush()
+
+    assert len(pauses) == 5, "a call that is accepted as a whole needs no pause"
+
+
+class OneShardFull(KinesisDouble):
+    """The shard of the key "0" refuses everything in the first calls."""
+
+    def __init__(self, streams: Sequence[str], *, full_until: int) -> None:
+        super().__init__(streams)
+        self._full_until = full_until
+
+    def _put(self, stream: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        if record["PartitionKey"] == "0" and len(self.calls) <= self._full_until:
+            return {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "full"}
+        return super()._put(stream, record)
+
+
 class Roomy(KinesisDouble):
     """A stream whose records may be larger than a call."""
 

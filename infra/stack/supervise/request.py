@@ -12,6 +12,8 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 
+import msgspec
+
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.supervise.state import StackState, is_held, write_json
 
@@ -63,13 +65,20 @@ def _read(state: StackState, request: ServerRequest) -> dict[str, object] | None
 
 
 def take(state: StackState) -> ServerRequest | None:
-    """The waiting request, for the supervisor; each request is taken once."""
+    """The waiting request, for the supervisor; each request is taken once.
+
+    Another version of this project may have written the file: fields that this one does not know
+    are left out, and a file that is no request is dropped.
+    """
     try:
-        text = state.request.read_text(encoding="utf-8")
+        text = state.request.read_bytes()
     except FileNotFoundError:
         return None
     state.request.unlink(missing_ok=True)
-    return ServerRequest(**json.loads(text))
+    try:
+        return msgspec.json.decode(text, type=ServerRequest)
+    except msgspec.MsgspecError:
+        return None
 
 
 def answer(state: StackState, request: ServerRequest, error: StackError | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,3 +102,20 @@ def test_one_that_does_not_answer_is_told_within_the_limit_and_the_request_is_wi
 
     assert take(state) is None
     held.close()
+
+
+def test_a_field_of_another_version_is_left_out_of_a_request(state: StackState) -> None:
+    state.root.mkdir(parents=True, exist_ok=True)
+    asked = {"action": "kill", "server": "kafka", "number": "7", "signal": "KILL"}
+    state.request.write_text(json.dumps(asked), encoding="utf-8")
+
+    assert take(state) == ServerRequest("kill", "kafka", "7")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"action": 1, "server": "a"}', b"\xff"])
+def test_a_file_that_is_no_request_is_dropped(state: StackState, text: bytes) -> None:
+    state.root.mkdir(parents=True, exist_ok=True)
+    state.request.write_bytes(text)
+
+    assert take(state) is None
+    assert not state.request.exists()

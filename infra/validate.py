@@ -70,14 +70,14 @@ def is_url(text: str, schemes: Collection[str] = ("http", "https")) -> bool:
     return (
         parts.scheme in schemes
         and port != 0
-        and _HOST.fullmatch(_bracketed(parts.hostname)) is not None
+        and _HOST.fullmatch(bracketed(parts.hostname)) is not None
     )
 
 
 def url_address(url: str) -> str:
     """HOST:PORT of a URL that `is_url`."""
     parts = urlsplit(url)
-    return f"{_bracketed(parts.hostname)}:{parts.port or _PORTS.get(parts.scheme, 80)}"
+    return f"{bracketed(parts.hostname)}:{parts.port or _PORTS.get(parts.scheme, 80)}"
 
 
 def endpoint_address(endpoint: str) -> str:
@@ -85,7 +85,8 @@ def endpoint_address(endpoint: str) -> str:
     return url_address(endpoint) if "://" in endpoint else endpoint
 
 
-def _bracketed(host: str | None) -> str:
+def bracketed(host: str | None) -> str:
+    """A host as URLs have it: an IPv6 address in brackets."""
     return f"[{host}]" if host is not None and ":" in host else host or ""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from infra.stack.servers.settings import TOPIC_PREFIX, render_properties
-from infra.validate import dsn_place, url_address
+from infra.validate import bracketed, dsn_place, url_address
 
 ROUTER = "org.apache.kafka.connect.transforms.RegexRouter"
 #: Secrets are passed in these variables, never in the file.
@@ -125,7 +125,7 @@ def _kafka(settings: DebeziumServerSettings) -> dict[str, str]:
 def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
     """Upserts and deletes by the source's key, into existing tables of the same names."""
     place = dsn_place(settings.endpoint)
-    host, port = place.get("host", "127.0.0.1"), place.get("port", "5432")
+    host, port = bracketed(place.get("host", "127.0.0.1")), place.get("port", "5432")
     own = {
         "connection.url": f"jdbc:postgresql://{host}:{port}/{place.get('dbname', '')}",
         "connection.username": place.get("user", ""),

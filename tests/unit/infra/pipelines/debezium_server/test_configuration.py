@@ -134,3 +134,13 @@ def test_each_property_is_one_line(properties: dict[str, str]) -> None:
     for line, (name, value) in zip(lines, properties.items(), strict=False):
         read = line.partition("=")[2].replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
         assert (line.partition("=")[0], read) == (name, value)
+
+
+@pytest.mark.parametrize(
+    ("host", "place"), [("::1", "[::1]:5434"), ("db.example", "db.example:5434")]
+)
+def test_an_ipv6_address_of_a_copy_stands_in_brackets(host: str, place: str) -> None:
+    endpoint = f"host={host} port=5434 user=writer dbname=copy"
+    found = configuration(replace(SETTINGS, transport="postgres", endpoint=endpoint), "offsets.dat")
+
+    assert found["debezium.sink.jdbc.connection.url"] == f"jdbc:postgresql://{place}/copy"

@@ -34,13 +34,25 @@ class StateFile(msgspec.Struct, kw_only=True):
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a file's content so that a crash leaves the old or the new one."""
+    """Replace a file's content so that a crash leaves the old or the new one, and that the new one
+    survives a loss of power.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Have the names in a directory on disk: syncing a file says nothing about its name."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Position:

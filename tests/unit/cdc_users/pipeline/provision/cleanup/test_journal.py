@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from typing import IO
 
@@ -36,6 +37,22 @@ def test_a_journal_is_abandoned_only_when_nobody_holds_it(tmp_path: Path) -> Non
     assert head is not None
     assert (head.run, head.endpoints) == ("abcd1234", ELSEWHERE)
     found.close()
+
+
+def test_the_name_of_a_journal_is_on_disk_before_its_first_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, sync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.path.realpath(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    owned = Journal.create(tmp_path / "abcd1234.jsonl", "abcd1234", ELSEWHERE)
+
+    assert synced == [str(owned.path), str(tmp_path)]
+    owned.close()
 
 
 def test_a_journal_that_is_removed_before_it_is_locked_is_made_again(

@@ -4,6 +4,7 @@ another.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,22 @@ def test_a_position_survives_the_process(tmp_path: Path) -> None:
 
     place = Position(path, "slot", "publication").place
     assert place == Place("cluster", 3, 0x16B374D848, MARK)
+
+
+def test_a_position_survives_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renamed file has its new content for certain once its directory is synced."""
+    path, synced, sync = tmp_path / "state.json", [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append((os.path.realpath(f"/proc/self/fd/{descriptor}"), path.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Position(path, "slot", "publication").settle(ServerIdentity("cluster", 3, 100), 7)
+
+    assert synced[-1] == (str(tmp_path), True)
 
 
 def test_a_transaction_proves_nothing_to_a_reader_of_another_publication(tmp_path: Path) -> None:

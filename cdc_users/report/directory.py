@@ -10,8 +10,9 @@ import platform
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from html import escape
@@ -279,6 +280,8 @@ def link_report(html: str, place: Path) -> None:
 def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> None:
     """Copy Locust's own files from where the user asked for them; ours are in the directory
     already.
+
+    Called at the exit, so a file that cannot be copied is a line of text and no error.
     """
     sources = [Path(html)] if html else []
     if csv_prefix:
@@ -289,5 +292,12 @@ def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> 
             if not path.name.startswith(f"{prefix.name}_cdc_")
         ]
     for source in sources:
-        if source.is_file():
-            shutil.copy2(source, place / f"locust-{source.name}")
+        copied = place / f"locust-{source.name}"
+        if not source.is_file():
+            continue
+        try:
+            shutil.copy2(source, copied)
+        except OSError as error:
+            with suppress(OSError):  # a part of a file would look like the whole
+                copied.unlink(missing_ok=True)
+            print(f"{source} cannot be copied to {place}: {error.strerror}", file=sys.stderr)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
+import shutil
 import stat
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -161,6 +163,29 @@ def test_locusts_own_files_are_copied_whatever_their_prefix_is(tmp_path: Path, p
     assert {path.name: path.read_text(encoding="utf-8") for path in place.iterdir()} == {
         f"locust-{name}": name for name in names[:2]
     }
+
+
+def test_a_file_of_locusts_that_finds_no_room_is_told_and_the_others_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    for name in ("run_failures.csv", "run_stats.csv"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    copy = shutil.copy2
+
+    def full(source: Path, copied: Path) -> None:
+        copy(source, copied)
+        if source.name == "run_failures.csv":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    copy_locust_files(place, str(tmp_path / "run"), None)
+
+    assert [path.name for path in place.iterdir()] == ["locust-run_stats.csv"]
+    assert capsys.readouterr().err == (
+        f"{tmp_path / 'run_failures.csv'} cannot be copied to {place}: No space left on device\n"
+    )
 
 
 def test_a_page_of_locusts_that_is_not_there_is_not_missed(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ _BLANKS = " \t\f"
 _LINE_END = re.compile(r"\r\n|\r|\n")
 #: A name ends at the first blank, `=` or `:` without a backslash before it.
 _PROPERTY = re.compile(r"((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
+#: SCHEMA.TABLE without a sign that means more in a regular expression.
+_TABLE = re.compile(r"[^\\^$*+?()\[\]{}|.]+\.[^\\^$*+?()\[\]{}|.]+")
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 
 
@@ -206,5 +208,9 @@ def _capture(config: Mapping[str, str]) -> dict[str, str]:
 
 
 def _tables(config: Mapping[str, str]) -> list[str]:
-    listed = config.get("table.include.list", "")
-    return [part.strip().replace("\\.", ".") for part in listed.split(",") if part.strip()]
+    """The tables that are named in full; each entry is a regular expression, and one that fits
+    several names names no table.
+    """
+    listed = config.get("table.include.list", "").split(",")
+    names = [part.strip().replace("\\.", ".").replace("[.]", ".") for part in listed]
+    return [name for name in names if _TABLE.fullmatch(name)]

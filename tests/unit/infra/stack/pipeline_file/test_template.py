@@ -169,6 +169,29 @@ def test_a_pattern_of_tables_is_the_table_in_a_connector_and_in_a_file_of_proper
 
 
 @pytest.mark.parametrize(
+    ("listed", "table"),
+    [
+        ("public[.]orders", "public.orders"),
+        ("public.*", None),
+        (r"public\..*", None),
+        ("public.(orders|items)", None),
+        ("public.orders_[0-9]+", None),
+        ("public.orders_.", None),
+        (r"public\.t\d{1,2}", None),
+        (r"public\.o.*, public\.größe", "public.größe"),
+        ("orders", None),
+        ("", None),
+    ],
+)
+def test_a_pattern_that_fits_several_tables_names_none(listed: str, table: str | None) -> None:
+    config = {**CONNECTOR, "table.include.list": listed}
+    found = of_connector("shop", config, "http://c:8083")
+
+    assert found["source"].get("table") == table
+    assert found.get("kafka", {}).get("topic") == (table and f"shop.{table}")
+
+
+@pytest.mark.parametrize(
     ("name", "written"),
     [
         ("shop", "shop"),

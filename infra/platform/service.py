@@ -64,9 +64,10 @@ async def serve(options: argparse.Namespace, make_buffer: MakeBuffer = Buffer) -
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    url = await telemetry.start(int(options.telemetry_port))
-    beside = [asyncio.create_task(_announce(consumer, url)), asyncio.create_task(sampler.run())]
+    beside: list[asyncio.Task[None]] = []
     try:
+        url = await telemetry.start(int(options.telemetry_port))
+        beside += map(asyncio.create_task, (_announce(consumer, url), sampler.run()))
         await consumer.run()
     finally:
         for task in beside:

@@ -30,6 +30,7 @@ from cdc_users.measure.step import (
 from cdc_users.measure.wire import encode
 from infra.client.environment import TELEMETRY_TOKEN
 from infra.client.guard import is_starter
+from infra.platform.process.error import ConfigError
 
 HOST = "127.0.0.1"
 #: The host names under which a browser may reach this process; any other was bound to its address
@@ -149,7 +150,9 @@ class TelemetryServer(Collector):
         self._metrics.register(self)
 
     async def start(self, port: int) -> str:
-        """Listen; returns the base URL. Port 0 takes a free one."""
+        """Listen; returns the base URL. Port 0 takes a free one. Raises ConfigError for a port that
+        cannot be had.
+        """
         application = web.Application(middlewares=[_refuse_other_hosts])
         application.router.add_get("/snapshot", self._get_snapshot)
         application.router.add_get("/progress", self._get_progress)
@@ -160,8 +163,13 @@ class TelemetryServer(Collector):
         application.router.add_post("/begin", self._post_begin)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, port)
-        await site.start()
+        try:
+            await web.TCPSite(self._runner, HOST, port).start()
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)  # asyncio's own text repeats the address
+            raise ConfigError(
+                f"--telemetry-port {port}: {reason}; name another port, or 0 for any free one"
+            ) from error
         return f"http://{HOST}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

@@ -20,7 +20,7 @@ import psycopg
 
 from cdc_users.measure.clock import anchor_from
 from cdc_users.measure.garbage import set_aside
-from infra.platform.process.error import PlatformError, UnreachableError
+from infra.platform.process.error import ConfigError, PlatformError, UnreachableError
 from infra.platform.process.log import log_to_stderr
 from infra.platform.transports.naming import NamingError
 from infra.platform.transports.transport import PublishRefusedError
@@ -35,7 +35,7 @@ def exit_code(failure: Exception) -> int:
     """2 for a mistake that must be corrected first, 3 for a server that is not there,
     otherwise 1.
     """
-    if isinstance(failure, (SetupError, PublishRefusedError, NamingError)):
+    if isinstance(failure, (ConfigError, SetupError, PublishRefusedError, NamingError)):
         return 2
     return 3 if isinstance(failure, (UnreachableError, SlotGoneError, psycopg.Error)) else 1
 

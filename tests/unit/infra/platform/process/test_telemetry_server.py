@@ -20,7 +20,9 @@ from typing_extensions import override
 from cdc_users.measure.ledger.ledger import Ledger
 from cdc_users.measure.step import StepFigures
 from infra.client.environment import TELEMETRY_TOKEN
+from infra.platform.process.error import ConfigError
 from infra.platform.process.telemetry_server import Figure, TelemetryServer, held_mistakes
+from infra.platform.wal.__main__ import exit_code
 
 WAIT_S = 10.0
 TOKEN = "secret-of-the-test"
@@ -105,6 +107,22 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Source,
     server = Counted(source, Sink(Arrived()))
     yield source, await server.start(0)
     await server.stop()
+
+
+async def test_a_port_that_is_taken_is_a_mistake_of_the_options() -> None:
+    first, second = TelemetryServer(Source(), Sink(None)), TelemetryServer(Source(), Sink(None))
+    port = int((await first.start(0)).rpartition(":")[2])
+    try:
+        with pytest.raises(ConfigError) as told:
+            await second.start(port)
+    finally:
+        await first.stop()
+        await second.stop()
+
+    assert str(told.value) == (
+        f"--telemetry-port {port}: Address already in use; name another port, or 0 for any free one"
+    )
+    assert exit_code(told.value) == 2
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])

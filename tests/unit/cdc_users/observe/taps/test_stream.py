@@ -151,8 +151,10 @@ class Subscription:
     def __init__(self, *pulls: list[Any]) -> None:
         self._pulls = iter(pulls)
         self.acknowledged: list[str] = []
+        self.requests: list[dict[str, Any]] = []
 
-    def pull(self, **_: Any) -> Any:
+    def pull(self, *, request: dict[str, Any], **_: Any) -> Any:
+        self.requests.append(request)
         return SimpleNamespace(received_messages=next(self._pulls, []))
 
     def acknowledge(self, *, request: dict[str, Any]) -> None:
@@ -186,6 +188,18 @@ def test_what_pubsub_itself_delivers_again_is_not_a_duplicate() -> None:
     assert (step.delivered, step.duplicated) == (2, 0)
     assert subscription.acknowledged == ["a", "b", "c"]
     assert tap.gauges() == {"read": {"7": 2}, "redelivered": 1}
+
+
+def test_only_an_emulator_is_asked_to_answer_at_once() -> None:
+    tap, subscription, pull = pubsub()
+    pull()
+    tap._endpoint = "127.0.0.1:1"
+    pull()
+
+    assert [request.get("return_immediately", False) for request in subscription.requests] == [
+        False,
+        True,
+    ]
 
 
 def test_a_change_that_was_published_twice_is_a_duplicate() -> None:

@@ -94,6 +94,7 @@ class Extension:
         self._replace("locust.swarm", self._swarm)
         self._replace("locust.logs", self._logs)
         self._replace("locust.request_stats", self._request_stats)
+        self._replace("locust.update_user", lambda _: _no_change_of_users())
         self._app.before_request(self._keep_to_the_form)
         self._app.after_request(self._keep_nothing)
         guard.install(self._app, self._names)
@@ -317,6 +318,13 @@ def _followed(state: str) -> str:
     too early, it would never see the end, and would have no button to start.
     """
     return STATE_RUNNING if state in {STATE_CLEANUP, STATE_STOPPING} else state
+
+
+def _no_change_of_users() -> Response:
+    """Locust's route would set any attribute of a user class, also those that no form shows."""
+    return Response(
+        "user classes are set by the locustfile; change them there", 403, mimetype="text/plain"
+    )
 
 
 def _served_as(parsed: Any) -> tuple[str, tuple[str, ...]]:

@@ -326,6 +326,16 @@ LOCUSTS_FILES = (
 )
 
 
+@pytest.mark.parametrize("name", ["weight", "fixed_count", "host", "on_start"])
+def test_no_request_changes_a_user_class(page: Page, name: str) -> None:
+    before = vars(Writer).copy()
+    answer = page.client.post("/user", json={"user_class_name": "Writer", name: 7, "tasks": []})
+
+    assert answer.status_code == 403
+    assert "change them there" in answer.get_data(as_text=True)
+    assert vars(Writer) == before
+
+
 @pytest.mark.parametrize("name", [*NOT_IN_FORM, *LOCUSTS_FILES])
 @pytest.mark.parametrize("shape", ["Shape", "Default", "Nobody", ""])
 def test_no_request_stores_what_belongs_to_the_command_line(

@@ -19,7 +19,7 @@ from cdc_users.users.table_statement import table_statements
 from cdc_users.users.target import DatabaseTarget, NullTarget
 from cdc_users.users.workload.keyspace import Outcome
 from cdc_users.users.workload.table.plan import TablePlan
-from cdc_users.users.workload.table.row import TableRows
+from cdc_users.users.workload.table.row import RowError, TableRows
 from cdc_users.users.workload.workload import (
     OperationName,
     RowMaker,
@@ -29,7 +29,9 @@ from cdc_users.users.workload.workload import (
     writer_number,
 )
 
-WriteFailure = psycopg2.Error | psycopg.Error
+#: Why a transaction was not carried out; a RowError comes before anything is sent.
+WriteFailure = psycopg2.Error | psycopg.Error | RowError
+_NOTHING = WriteTransaction(0, 0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,14 @@ class PostgresUser(LaneUser):
         """Carry out one transaction; it is acked or failed, or unknown if the connection broke or
         the lane was killed.
         """
-        transaction = self._writer.transaction(
-            share.assignment.rows_per_arrival, arrival.intended_us
-        )
+        try:
+            transaction = self._writer.transaction(
+                share.assignment.rows_per_arrival, arrival.intended_us
+            )
+        except RowError as failure:  # its sequences stay unused
+            now_ns = time.monotonic_ns()
+            self._report(share, arrival, _Attempt(_NOTHING, now_ns, now_ns, failure))
+            return
         started_ns = time.monotonic_ns()
         # Unknown until the answer comes: a killed greenlet's statement may still commit on the
         # server.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -24,6 +25,8 @@ from infra.avro.kind import ColumnKind
 CustomRow = Callable[[Any, random.Random], Mapping[str, object]]
 #: One in this many values is NULL, if the column allows it.
 NULL_EVERY = 10
+#: NUL, and half a surrogate pair, which is no character of UTF-8.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class RowError(ValueError):
@@ -104,10 +107,20 @@ class TableRows(ProbeMaker):
                 f" it has {', '.join(sorted(known))}"
             )
         return {
-            name: (postgres_text(value), value)
+            name: (_storable(plan, name, postgres_text(value)), value)
             for name, value in given.items()
             if name not in plan.key
         }
+
+
+def _storable(plan: TablePlan, column: str, text: str | None) -> str | None:
+    """The text, if PostgreSQL can store it; raises RowError."""
+    if text is not None and (found := _UNSTORABLE.search(text)):
+        raise RowError(
+            f"row() gives {column} of {plan.full_name} a text with {found[0]!r}, which PostgreSQL"
+            " cannot store; leave that character out"
+        )
+    return text
 
 
 def _checksum(key_version: int, text: bytes) -> int:

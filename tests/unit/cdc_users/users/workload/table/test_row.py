@@ -107,6 +107,29 @@ def test_a_column_that_is_not_there_is_named() -> None:
         rows(custom=lambda *_: {"colour": 1}).row(4, 1, "i", 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("value", "sign"),
+    [
+        ("a\ud800b", r"'\ud800'"),
+        ("\udfff", r"'\udfff'"),
+        ("a\0", r"'\x00'"),
+        (["fine", "\ud800"], r"'\ud800'"),
+        ({"a": "\ud800"}, r"'\ud800'"),
+    ],
+)
+@pytest.mark.parametrize("column", ["text", "price"])
+def test_a_text_that_postgres_cannot_store_is_told_with_its_column(
+    column: str, value: object, sign: str
+) -> None:
+    with pytest.raises(RowError) as told:
+        rows(custom=lambda *_: {column: value}).row(4, 1, "i", 1, 0)
+
+    assert str(told.value) == (
+        f"row() gives {column} of public.orders a text with {sign}, which PostgreSQL cannot store;"
+        " leave that character out"
+    )
+
+
 def test_a_key_of_several_columns_is_told_by_all_of_them() -> None:
     both = TablePlan(
         schema="s", name="t", columns=PLAN.columns, key=("id", "customer"), probe="note",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,11 @@ from infra.client.registry import RegistryError, SchemaRegistry
 from infra.schemas.envelope import EnvelopeError, schema_id
 
 REGISTRY_S = 10.0
+#: How long a schema that the registry lacks is not asked for again.
+ABSENT_S = 1.0
 #: Partitions of the n-th further topic are numbered from n times this.
 TOPIC_PARTITIONS = 10_000
+T = TypeVar("T")
 _DELETE, _UPDATE = ord("d"), ord("u")
 
 
@@ -43,6 +47,12 @@ class KafkaMessage:
     by_broker: bool = True
 
 
+class UnknownSchemaError(EnvelopeError):
+    """The schema of a message is not in the registry, or is no Avro record: the message is not of
+    this pipeline.
+    """
+
+
 @dataclass(slots=True)
 class Schemas:
     """Readers by schema id, each fetched from the registry once."""
@@ -50,31 +60,51 @@ class Schemas:
     url: str
     readers: dict[int, RowReader] = field(default_factory=dict)
     _keys: dict[int, KeyReader] = field(default_factory=dict)
+    #: Schemas that the registry did not have, and when it is asked for them again.
+    _absent: dict[int, float] = field(default_factory=dict)
 
     def key_reader(self, number: int) -> KeyReader:
         """A schema's reader of record keys; raises as `reader` does."""
         if number not in self._keys:
-            self._keys[number] = KeyReader(self.schema(number))
+            self._keys[number] = self._prepared(number, KeyReader)
         return self._keys[number]
 
     def reader(self, number: int) -> RowReader:
-        """A schema's reader; raises TapError if the registry lacks the schema, EnvelopeError if the
-        schema is no envelope.
+        """A schema's reader; raises TapError if the registry does not answer, EnvelopeError if it
+        lacks the schema, or if the schema is no envelope.
         """
         if number not in self.readers:
-            self.readers[number] = RowReader(self.schema(number))
+            self.readers[number] = self._prepared(number, RowReader)
         return self.readers[number]
 
+    def _prepared(self, number: int, make: Callable[[Any], T]) -> T:
+        schema = self.schema(number)
+        try:
+            return make(schema)
+        except EnvelopeError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+            raise UnknownSchemaError(f"schema {number} is no Avro schema of a record") from error
+
     def schema(self, number: int) -> Any:
-        """A registered schema; raises TapError if the registry lacks it."""
+        """A registered schema; raises TapError if the registry does not answer, UnknownSchemaError
+        if it lacks the schema.
+        """
+        if time.monotonic() >= self._absent.get(number, 0.0):
+            schema = self._fetched(number)
+            if schema is not None:
+                return schema
+            self._absent[number] = time.monotonic() + ABSENT_S
+        raise UnknownSchemaError(f"schema {number} is not in the registry at {self.url}")
+
+    def _fetched(self, number: int) -> Any:
         try:
             with SchemaRegistry(self.url, REGISTRY_S) as registry:
-                schema = registry.schema(number)
+                return registry.schema(number)
         except RegistryError as error:
             raise TapError(f"schema {number} cannot be fetched: {error}") from error
-        if schema is None:
-            raise TapError(f"schema {number} is not in the registry at {self.url}")
-        return schema
+        except ValueError as error:  # Protobuf
+            raise UnknownSchemaError(f"schema {number} is no Avro schema") from error
 
 
 class EnvelopeParser:

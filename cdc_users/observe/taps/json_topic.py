@@ -19,7 +19,12 @@ from typing_extensions import override
 
 from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.envelope import EnvelopeParser, KafkaMessage, Schemas
+from cdc_users.observe.events.envelope import (
+    EnvelopeParser,
+    KafkaMessage,
+    Schemas,
+    UnknownSchemaError,
+)
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import JsonTopicSettings
 from cdc_users.observe.tap import ObservedRecord, Tap
@@ -95,7 +100,9 @@ class Forms:
     _bare: dict[int, Any] = field(default_factory=dict)
 
     def json_of(self, value: bytes) -> bytes | None:
-        """The message as JSON; None where it is an Avro envelope. Raises TapError."""
+        """The message as JSON; None where it is an Avro envelope, or of no known schema. Raises
+        TapError.
+        """
         body = value[HEAD_BYTES:]
         if body.startswith(b"{"):
             with contextlib.suppress(orjson.JSONDecodeError):
@@ -112,14 +119,22 @@ class Forms:
         return orjson.dumps(row, default=_plain)
 
     def _schema(self, number: int) -> Any:
-        """The schema of bare rows; None for an envelope's."""
+        """The schema of bare rows; None for an envelope's, and for one that is not known."""
         if number not in self._bare:
             try:
                 self.schemas.reader(number)
                 self._bare[number] = None
+            except UnknownSchemaError:  # the reader of envelopes reports the message
+                return None
             except EnvelopeError:
-                self._bare[number] = fastavro.parse_schema(self.schemas.schema(number))
+                self._bare[number] = self._parsed(number)
         return self._bare[number]
+
+    def _parsed(self, number: int) -> Any:
+        try:
+            return fastavro.parse_schema(self.schemas.schema(number))
+        except (fastavro.schema.SchemaParseException, ValueError, LookupError, TypeError):
+            return None
 
 
 def _plain(value: Any) -> Any:

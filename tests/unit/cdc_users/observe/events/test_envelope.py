@@ -29,6 +29,7 @@ from tests.change_events import (
     envelope_schema,
     key_schema,
 )
+from tests.unit.infra.client.test_registry import saying, serving
 
 SEEN_US = 1_000_000
 NAMESPACE = "cdc.test.customers"
@@ -167,6 +168,35 @@ def test_a_message_of_no_schema_is_named_too() -> None:
 
     assert parse.parse([KafkaMessage(2, 9, None, b"plain text", 0)], SEEN_US) == []
     assert record.errors[0].endswith("(partition 2, offset 9)")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (404, b'{"error_code": 40403, "message": "Schema not found"}', "is not in the registry at"),
+        (200, b'{"schema": "syntax = \\"proto3\\";", "schemaType": "PROTOBUF"}', "no Avro schema"),
+        (200, b'{"schema": "\\"string\\""}', "is no Avro schema of a record"),
+        (200, b'{"schema": "{\\"properties\\": {}}", "schemaType": "JSON"}', "no Avro schema"),
+    ],
+)
+def test_a_foreign_message_with_a_zero_in_front_is_named_and_those_beside_it_count(
+    status: int, body: bytes, reason: str
+) -> None:
+    record = ObservedRecord(RUN)
+    settings = TopicSettings(name="t", bootstrap="", topics=("t",), schema_registry_url="")
+    good = messages([insert(1), insert(2), insert(3)])
+    good[1] = replace(good[1], value=b"\0text of somebody else")
+    with serving(saying(status, body)) as (url, asked):
+        known = RowReader(envelope_schema(CUSTOMERS, NAMESPACE))
+        parse = EnvelopeParser(Schemas(url, {1: known}), record, settings)
+        found = parse.parse(good, SEEN_US)
+        parse.parse([good[1]] * 3, SEEN_US)
+
+    assert [key for events in found for key in events.keys.tolist()] == [1, 3]
+    assert record.failed == 4
+    assert reason in record.errors[0]
+    assert record.errors[0].endswith("(partition 0, offset 1)")
+    assert status == 200 or len(asked) < record.failed  # it is not asked again at once
 
 
 def test_producers_times_are_not_taken_for_the_brokers() -> None:

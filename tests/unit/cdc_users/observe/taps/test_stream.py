@@ -28,6 +28,7 @@ from cdc_users.observe.taps.kinesis import KinesisTap
 from cdc_users.observe.taps.pubsub import PubSubTap
 from cdc_users.observe.taps.stream import StreamFeed, StreamItem, StreamReading
 from tests.unit.cdc_users.measure.ledger import zoo
+from tests.unit.infra.client.test_registry import saying, serving
 
 RUN = "stream01"
 
@@ -266,6 +267,22 @@ def test_the_tap_on_a_topic_of_json_reads_on_after_an_unreadable_row() -> None:
 
     assert (tap.record.events, tap.record.failed) == (2, 1)
     assert "partition 2, position 1" in tap.record.errors[0]
+
+
+def test_a_message_of_no_known_schema_beside_json_is_unreadable() -> None:
+    with serving(saying(404)) as (url, _):
+        settings = JsonTopicSettings(bootstrap="127.0.0.1:1", topic="t", schema_registry_url=url)
+        tap = JsonTopicTap(settings, RUN, new_anchor())
+        rows = [event(1), b"\0text of somebody else", event(3)]
+
+        tap.take(
+            [KafkaMessage(2, offset, b"7", data, 2_000) for offset, data in enumerate(rows)],
+            seen_us=3_000,
+        )
+
+    assert (tap.record.events, tap.record.failed) == (2, 1)
+    assert "is not in the registry" in tap.record.errors[0]
+    assert "partition 2, offset 1" in tap.record.errors[0]
 
 
 def test_a_topic_may_hold_avro_envelopes_avro_rows_and_json_side_by_side() -> None:

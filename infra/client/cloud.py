@@ -15,6 +15,32 @@ REGION = "us-east-1"
 #: Settings that make boto3 read profiles, files and endpoints, none of which an emulator may use.
 _UNREAD = ("profile", "config_file", "credentials_file", "ca_bundle", "ignore_configured_endpoint")
 _MADE_UP = {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def region(environ: Mapping[str, str]) -> str:
+    """The region of Kinesis: the one that the environment names, else one for emulators."""
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or REGION
+
+
+def _made_up(endpoint: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Made-up keys if there is an endpoint and the environment has no keys for it."""
+    profile = environ.get("AWS_PROFILE") and not is_direct(endpoint)
+    return {} if not endpoint or environ.get(_KEYS[0]) or profile else _MADE_UP
+
+
+def kinesis_variables(endpoint: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """AWS's variables for another program, so that it reaches Kinesis as `kinesis` does.
+
+    On loopback AWS's Java library sends JSON: if a record arrived in CBOR, kinesalite returns an
+    object in place of its data to readers of JSON.
+    """
+    made_up = {name.upper(): value for name, value in _made_up(endpoint, environ).items()}
+    given = {name: value for name, value in environ.items() if name.startswith("AWS_")}
+    if not is_direct(endpoint):
+        return {**given, **made_up}
+    keys = {name: value for name, value in given.items() if name in _KEYS}
+    return {**keys, **made_up, "CBOR_ENABLED": "false"}
 
 
 def kinesis(endpoint: str, environ: Mapping[str, str] = os.environ, **config: Any) -> Any:
@@ -33,13 +59,12 @@ def kinesis(endpoint: str, environ: Mapping[str, str] = os.environ, **config: An
     unread = {
         name: (None, None, os.devnull if name.endswith("_file") else None, None) for name in _UNREAD
     }
-    known = environ.get("AWS_ACCESS_KEY_ID") or (environ.get("AWS_PROFILE") and not here)
     return boto3.Session(botocore_session=Session(session_vars=unread) if here else None).client(
         "kinesis",
         endpoint_url=endpoint or None,
-        region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or REGION,
+        region_name=region(environ),
         config=Config(**config),
-        **(_MADE_UP if endpoint and not known else {}),
+        **_made_up(endpoint, environ),
     )
 
 

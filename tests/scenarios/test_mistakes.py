@@ -120,8 +120,9 @@ MISTAKES = [
     Mistake(
         "--pipeline nothere.toml",
         "--pipeline 'nothere.toml' is no file; name one, or one of debezium-server-http,"
-        " debezium-server-jdbc, debezium-server-kafka, debezium-server-nats,"
-        " debezium-server-pubsub, debezium-server-redis, postgres-subscription (docs/pipeline.md)",
+        " debezium-server-jdbc, debezium-server-kafka, debezium-server-kinesis,"
+        " debezium-server-nats, debezium-server-pubsub, debezium-server-redis,"
+        " postgres-subscription (docs/pipeline.md)",
     ),
     Mistake(
         "--metrics-port 99999",

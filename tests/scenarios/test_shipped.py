@@ -15,7 +15,8 @@ FIRST_S = 600.0
 LONG_S = 3600.0
 MIXED = ("--mix", "insert=60,update=30,delete=10")
 DEBEZIUM_SERVER = tuple(
-    f"debezium-server-{place}" for place in ("http", "kafka", "jdbc", "redis", "nats", "pubsub")
+    f"debezium-server-{place}"
+    for place in ("http", "kafka", "jdbc", "redis", "nats", "kinesis", "pubsub")
 )
 LEFT = {
     "slots": "SELECT slot_name FROM pg_replication_slots",

@@ -23,6 +23,6 @@ DEBEZIUM_SERVER = CaptureDeclaration(
     is_debezium=True,
     module="infra.pipelines.debezium_server",
     ready_s=180.0,  # a JVM with 561 jars, on a busy machine
-    transports=("http", "kafka", "postgres", "redis", "nats", "pubsub"),
+    transports=("http", "kafka", "postgres", "redis", "nats", "kinesis", "pubsub"),
     fetch=_fetch,
 )

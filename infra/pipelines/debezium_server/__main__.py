@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 
+from infra.client.cloud import kinesis_variables, region
 from infra.client.environment import for_server
 from infra.client.passfile import password
 from infra.pipelines.child import JavaChild, await_that
@@ -57,10 +58,12 @@ def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) ->
     if settings.transport == "postgres":
         secrets[JDBC_PASSWORD] = password(dsn_place(settings.endpoint), environ)
     known = {name: value for name, value in secrets.items() if value}
-    return {**for_server(environ), **known, **own}
+    to_kinesis = settings.transport == "kinesis"
+    aws = kinesis_variables(settings.endpoint, environ) if to_kinesis else {}
+    return {**for_server(environ), **aws, **known, **own}
 
 
-def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
+def settings_of(options: argparse.Namespace, environ: Mapping[str, str]) -> DebeziumServerSettings:
     """The settings, with the tables of the publication; raises psycopg.Error."""
     with connect_to(options.dsn) as connection:
         rows = connection.execute(_TABLES, (options.publication,)).fetchall()
@@ -73,6 +76,7 @@ def settings_of(options: argparse.Namespace) -> DebeziumServerSettings:
         tables=tuple(sorted(str(row[0]) for row in rows)),
         stream=options.stream,
         project=options.project,
+        region=region(environ),
     )
 
 
@@ -98,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run it; returns 2 for bad options, 3 if a server is missing, 1 if it ended by itself."""
     options, _ = parser().parse_known_args(arguments)
     try:
-        settings = settings_of(options)
+        settings = settings_of(options, os.environ)
         with tempfile.TemporaryDirectory(prefix="debezium-server-") as place:
             return run(settings, os.environ, Path(place))
     except (psycopg.Error, StackError) as error:

@@ -25,7 +25,7 @@ class DebeziumServerSettings:
     """The run's choices: what is read, and where it goes.
 
     `endpoint` is the transport's service, for `postgres` the sink's DSN; `stream` is what is
-    written to there, in a `project` if the service has projects. `tables` are those of the
+    written to there, in a `project` or `region` if the service has these. `tables` are those of the
     publication, SCHEMA.TABLE.
     """
 
@@ -37,6 +37,7 @@ class DebeziumServerSettings:
     tables: tuple[str, ...] = ()
     stream: str = ""
     project: str = ""
+    region: str = ""
 
 
 def configuration(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
@@ -154,6 +155,11 @@ def _nats(settings: DebeziumServerSettings) -> dict[str, str]:
     return {**_json(settings), **_to(settings.stream), **_sink("nats-jetstream", own)}
 
 
+def _kinesis(settings: DebeziumServerSettings) -> dict[str, str]:
+    own = {"region": settings.region, "endpoint": settings.endpoint}
+    return {**_json(settings), **_to(settings.stream), **_sink("kinesis", own)}
+
+
 def _pubsub(settings: DebeziumServerSettings) -> dict[str, str]:
     own = {"project.id": settings.project, "address": settings.endpoint}
     return {**_json(settings), **_to(settings.stream), **_sink("pubsub", own)}
@@ -171,6 +177,7 @@ SINKS: Mapping[str, Callable[[DebeziumServerSettings], dict[str, str]]] = {
     "postgres": _jdbc,
     "redis": _redis,
     "nats": _nats,
+    "kinesis": _kinesis,
     "pubsub": _pubsub,
 }
 

@@ -29,17 +29,23 @@ ENDPOINTS = {
     "kafka": "127.0.0.1:9092",
     "redis": "redis://127.0.0.1:6379/2",
     "nats": "nats://127.0.0.1:4222",
+    "kinesis": "http://127.0.0.1:4567",
     "pubsub": "127.0.0.1:8085",
 }
 #: What upstream calls a sink where that is not what its transport is called here.
 TYPES = {"postgres": "jdbc", "nats": "nats-jetstream"}
 #: Services in which one stream is written to.
-STREAMS = ("redis", "nats", "pubsub")
+STREAMS = ("redis", "nats", "kinesis", "pubsub")
 
 
 def told(transport: str) -> dict[str, str]:
     settings = replace(
-        SETTINGS, transport=transport, endpoint=ENDPOINTS[transport], stream="cdc_abc", project="p"
+        SETTINGS,
+        transport=transport,
+        endpoint=ENDPOINTS[transport],
+        stream="cdc_abc",
+        project="p",
+        region="r",
     )
     return configuration(settings, "/run/offsets.dat")
 
@@ -102,6 +108,8 @@ def test_each_service_is_where_the_run_says() -> None:
     assert told("redis")[f"{sink}redis.db.index"] == "2"
     assert told("nats")[f"{sink}nats-jetstream.url"] == "nats://127.0.0.1:4222"
     assert told("nats")[f"{sink}nats-jetstream.create-stream"] == "false"
+    assert told("kinesis")[f"{sink}kinesis.endpoint"] == "http://127.0.0.1:4567"
+    assert told("kinesis")[f"{sink}kinesis.region"] == "r"
     assert told("pubsub")[f"{sink}pubsub.address"] == "127.0.0.1:8085"
     assert told("pubsub")[f"{sink}pubsub.project.id"] == "p"
 

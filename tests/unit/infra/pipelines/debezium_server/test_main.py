@@ -48,6 +48,12 @@ def test_the_users_own_settings_go_before_ours(tmp_path: Path) -> None:
     assert "QUARKUS_HTTP_HOST" not in found
 
 
+def test_only_kinesis_gets_keys_of_aws(tmp_path: Path) -> None:
+    given = {"AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two"}
+    assert not given.keys() & environment(settings(tmp_path / "none"), given).keys()
+    assert given.items() <= environment(settings(tmp_path / "none", "kinesis"), given).items()
+
+
 def test_a_database_that_does_not_answer_ends_with_3() -> None:
     arguments = [part for part in NEEDED if "dsn" not in part]
     assert main([*arguments, "--dsn=host=127.0.0.1 port=1 user=nobody connect_timeout=2"]) == 3

@@ -171,9 +171,9 @@ SHAPES = (
     ),
     Mutation(
         "K3 rows without a column of the new key are kept beside it",
-        f"{SINKS}/iceberg/sink.py",
-        "        if lacking:\n",
-        "        if lacking == key:\n",
+        f"{SINKS}/iceberg/upsert.py",
+        "    if lacking:\n        raise ConfigError(",
+        "    if lacking == key:\n        raise ConfigError(",
         f"{_BOOKS}::test_a_key_of_a_column_that_rows_lack_is_refused_by_name",
     ),
     Mutation(

@@ -31,6 +31,8 @@ class ConsumerTelemetry(msgspec.Struct, kw_only=True):
     #: None: the platform does not say which partitions it has.
     partitions: dict[str, PartitionTelemetry] | None = None
     errors: list[str] = []
+    #: What a reader of the results should know, and is no failure.
+    remarks: list[str] = []
 
 
 class PlatformTelemetry(msgspec.Struct, kw_only=True):

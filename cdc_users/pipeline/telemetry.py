@@ -126,6 +126,11 @@ class Snapshot:
         """What the platform itself reports as failed."""
         return [error for part in self.instances for error in part.consumer.errors]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the platform itself remarks on its figures and the sink."""
+        return [remark for part in self.instances for remark in part.consumer.remarks]
+
 
 def _sum(values: Iterable[int | None]) -> int | None:
     """The sum; None if there are no values, or one of them is not known."""

@@ -289,6 +289,7 @@ def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
     }
     facts.disturbed += written_by_others(last.taps)
     facts.notes += [f"{name}: {tap.remark}" for name, tap in last.taps.items() if tap.remark]
+    facts.notes += [f"platform: {remark}" for remark in last.platform.remarks]
     facts.platform_errors += last.platform.errors
     facts.unreadable += facts.unexplained(
         f"the {name} tap could not read what came: {error}"

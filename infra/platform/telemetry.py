@@ -74,4 +74,9 @@ class Telemetry(TelemetryServer):
             ),
             Figure("cdc_platform_rebalances_total", "Assignments received.", consumer.rebalances),
             Figure("cdc_platform_dead_letters_total", "Events put aside.", letters.count),
+            Figure(
+                "cdc_platform_incomplete_rows_total",
+                "Rows inserted without values that the source did not send.",
+                sink.incomplete_rows,
+            ),
         )

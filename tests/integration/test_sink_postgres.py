@@ -129,6 +129,7 @@ async def test_a_row_that_is_not_there_is_inserted_without_what_was_not_sent(
         (2, "changed", "large", None),
     ]
     assert offset_of(stack, table) == 3
+    assert sink.incomplete_rows == 1
 
 
 async def test_a_truncate_is_refused_even_where_no_table_is_yet(

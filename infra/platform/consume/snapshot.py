@@ -8,6 +8,7 @@ from infra.platform.consume.buffer import Buffer
 from infra.platform.consume.delivery import Delivery
 from infra.platform.consume.position import Positions
 from infra.platform.sinks.batch import Partition
+from infra.platform.sinks.incomplete import remarks
 
 High = Callable[[Partition], int | None]
 
@@ -28,12 +29,15 @@ def buffer_state(buffer: Buffer) -> dict[str, object]:
 
 
 def delivery_state(delivery: Delivery) -> dict[str, object]:
-    """What the sink holds and has not made durable, and what it has refused."""
+    """What the sink holds and has not made durable, what it has refused, and remarks on what it has
+    written.
+    """
     accepted_bytes, accepted_events = delivery.accepted
     return {
         "dead_letters": delivery.dead_letters.count,
         "accepted_bytes": accepted_bytes,
         "accepted_events": accepted_events,
+        "remarks": remarks(delivery.sink.incomplete_rows),
     }
 
 

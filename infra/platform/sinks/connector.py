@@ -36,6 +36,11 @@ class SinkConnector(Protocol):
 
     name: str
 
+    @property
+    def incomplete_rows(self) -> int:
+        """The rows that were inserted without values that the source did not send."""
+        return 0
+
     async def open(self) -> None:
         """Connect; raises UnreachableError saying what was tried, or ConfigError saying what to
         change.

@@ -108,6 +108,11 @@ class InstrumentedSink(SinkConnector):
         self._book_all()
         return self._steps
 
+    @property
+    @override
+    def incomplete_rows(self) -> int:
+        return self._sink.incomplete_rows
+
     @override
     async def open(self) -> None:
         await self._sink.open()
@@ -272,6 +277,7 @@ class InstrumentedSink(SinkConnector):
             "commit": self.commit.encode(),
             "mean_batch": round(self.events / self.writes, 1) if self.writes else None,
             "largest_batch": self.largest_batch,
+            "incomplete_rows": self.incomplete_rows,
         }
 
 

@@ -41,6 +41,11 @@ class RetryingSink(SinkConnector):
         """The calls that fail now and are retried."""
         return self._retries.troubles
 
+    @property
+    @override
+    def incomplete_rows(self) -> int:
+        return self._sink.incomplete_rows
+
     def give_up(self) -> None:
         """From now on, raise the first failure."""
         self._retries.give_up()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,13 +49,14 @@ from infra.platform.sinks.iceberg.shape import (
 from infra.platform.sinks.iceberg.upsert import (
     apply_state,
     check_key,
+    check_key_change,
     defaults_of,
     give_defaults,
-    keyless_columns,
     standing_rows,
     state_changes,
     state_schema,
 )
+from infra.platform.sinks.incomplete import IncompleteRows
 from infra.schemas.warehouse import local_catalog
 
 #: The key column that names a row's table (Debezium's "Topic routing").
@@ -102,6 +104,12 @@ class IcebergSink(SinkConnector):
         self._source, self._key, self._defaults = "", tuple[str, ...](), dict[str, Any]()
         #: The last events' schema and user's table that were found to fit.
         self._checked: tuple[Any, Any, Any] | None = None
+        self._incomplete = IncompleteRows()
+
+    @property
+    @override
+    def incomplete_rows(self) -> int:
+        return self._incomplete.count
 
     @override
     async def open(self) -> None:
@@ -242,9 +250,7 @@ class IcebergSink(SinkConnector):
         return self._table is None or MARKER in self._table.properties
 
     def _fitted(self, rows: Any) -> Any:
-        """The rows in the table's types; values that do not fit are refused here, where their event
-        is known.
-        """
+        """The rows in the table's types; a value that does not fit is refused with its event."""
         if self._table is not None and not self._is_own:
             return self._fitted_to_given(self._table, rows)
         columns = widened(self._columns, self._schema_of(rows))
@@ -303,7 +309,8 @@ class IcebergSink(SinkConnector):
         self._check_still_there(known.offsets)
         rest = [] if is_tagged(table, tag) else unwritten(pieces, known.offsets)
         if rest:
-            self._check_key(table, known.key, rest[-1].key)
+            if self._upsert:
+                check_key_change(table, self._table_name, known.key, rest[-1].key)
             ends = {piece.place: piece.end for piece in rest}
             topic_ids = {**known.topic_ids, **self._topic_ids}
             source = self._source or known.source
@@ -311,18 +318,6 @@ class IcebergSink(SinkConnector):
             self._commit(table, rest, books, tag)
         for piece in pieces:
             self._confirmed[piece.place] = piece.end
-
-    def _check_key(self, table: Table, before: tuple[str, ...], key: tuple[str, ...]) -> None:
-        """A changed key must also identify the existing rows."""
-        if not self._upsert or before in ((), key):
-            return
-        lacking = keyless_columns(table, key)
-        if lacking:
-            raise ConfigError(
-                f"the key of table {self._table_name} has changed from ({', '.join(before)}) to"
-                f" ({', '.join(key)}), and it has rows without {', '.join(lacking)}, which their"
-                " next events would not find; fill the column in, or name another table"
-            )
 
     def _check_still_there(self, known: Mapping[Partition, int]) -> None:
         """A table that was rolled back, dropped or restored during the run lacks durable events,
@@ -339,12 +334,14 @@ class IcebergSink(SinkConnector):
 
     def _commit(self, table: Table, pieces: Sequence[Piece], books: TableBooks, tag: str) -> None:
         """Rows and books in one transaction, so that neither exists without the other."""
+        summary, incomplete = books.summary(tag), Counter[Partition]()
         with table.transaction() as change:
             if self._upsert:
-                apply_state(change, table, pieces, books.summary(tag))
+                incomplete = apply_state(change, table, pieces, summary)
             else:
-                change.append(appended_rows(table, pieces), snapshot_properties=books.summary(tag))
+                change.append(appended_rows(table, pieces), snapshot_properties=summary)
             books.keep(change, tag)
+        self._incomplete.note(incomplete)
 
     def _load(self) -> None:
         assert self._catalog is not None, "open() comes first"

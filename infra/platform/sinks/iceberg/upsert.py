@@ -6,6 +6,7 @@ size.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import And, BooleanExpression, In, IsNull
 from pyiceberg.table import Table, Transaction
 
-from infra.platform.process.error import RefusedError, TableRefusedError
-from infra.platform.sinks.batch import Batch
+from infra.platform.process.error import ConfigError, RefusedError, TableRefusedError
+from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.iceberg.arrow import row_arrays, row_schema
 from infra.platform.sinks.iceberg.piece import Piece
 from infra.platform.sinks.iceberg.schema import fitted, in_numbers
@@ -114,38 +115,55 @@ def give_defaults(
 
 def apply_state(
     change: Transaction, table: Table, pieces: Sequence[Piece], summary: dict[str, str]
-) -> None:
-    """Bring the table to the state after these events of one key, within a transaction."""
+) -> Counter[Partition]:
+    """Bring the table to the state after these events of one key, within a transaction.
+
+    Returns how many rows were inserted without values that the source did not send.
+    """
     key = pieces[0].key
     target = table.schema().as_arrow()
-    rows = [row for piece in pieces for row in _listed(fitted(piece.rows, target))]
-    before = _known(table, key, rows) if any(row[NOT_SENT] for row in rows) else {}
+    rows = [(piece, row) for piece in pieces for row in _listed(fitted(piece.rows, target))]
+    before = _known(table, key, [row for _, row in rows if row[NOT_SENT]])
     after: dict[tuple[Any, ...], ArrowRow | None] = {}
-    for row in rows:
+    incomplete: dict[tuple[Any, ...], Partition] = {}
+    for piece, row in rows:
         place = tuple(row[name] for name in key)
-        earlier = after.get(place, before.get(place)) or {}
-        known = row | {name: earlier.get(name) for name in row[NOT_SENT] or ()}
+        earlier = after.get(place, before.get(place))
+        if row[DELETED] or not row[NOT_SENT]:
+            incomplete.pop(place, None)
+        elif earlier is None:
+            incomplete[place] = piece.place
+        known = row | {name: (earlier or {}).get(name) for name in row[NOT_SENT] or ()}
         after[place] = None if row[DELETED] else {name: known.get(name) for name in target.names}
     kept = [row for row in after.values() if row is not None]
     whole = pa.Table.from_pylist(kept, schema=in_numbers(target)).cast(target)
     if table.current_snapshot() is None:
         change.append(whole, snapshot_properties=summary)
-        return
+        return Counter(incomplete.values())
     others = _beside(table, key, after)
     change.overwrite(
         pa.concat_tables([others.cast(target), whole]) if len(others) else whole,
         overwrite_filter=_around(key, list(after)),
         snapshot_properties=summary,
     )
+    return Counter(incomplete.values())
 
 
-def keyless_columns(table: Table, key: Sequence[str]) -> list[str]:
-    """The key's columns that some row of the table lacks, so that its next event would not
-    find it.
+def check_key_change(
+    table: Table, shown: str, before: tuple[str, ...], key: tuple[str, ...]
+) -> None:
+    """Raise ConfigError if some row of the table lacks a column of a changed key, so that its next
+    event would not find it.
     """
-    if table.current_snapshot() is None:
-        return []
-    return [name for name in key if _lacking(table, name)]
+    if before in ((), key) or table.current_snapshot() is None:
+        return
+    lacking = [name for name in key if _lacking(table, name)]
+    if lacking:
+        raise ConfigError(
+            f"the key of table {shown} has changed from ({', '.join(before)}) to"
+            f" ({', '.join(key)}), and it has rows without {', '.join(lacking)}, which their"
+            " next events would not find; fill the column in, or name another table"
+        )
 
 
 def _lacking(table: Table, name: str) -> bool:
@@ -184,10 +202,10 @@ def _beside(table: Table, key: Sequence[str], places: Collection[tuple[Any, ...]
 def _known(
     table: Table, key: Sequence[str], rows: Sequence[ArrowRow]
 ) -> dict[tuple[Any, ...], ArrowRow]:
-    """The table's present rows for keys whose events leave columns out."""
-    places = [tuple(row[name] for name in key) for row in rows if row[NOT_SENT]]
-    if table.current_snapshot() is None:
+    """The table's present rows for the keys of these rows, which leave columns out."""
+    if not rows or table.current_snapshot() is None:
         return {}
+    places = [tuple(row[name] for name in key) for row in rows]
     found = _listed(table.scan(row_filter=_around(key, places)).to_arrow())
     return {tuple(row[name] for name in key): row for row in found}
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 from infra.platform.process.error import RetryableError, TableRefusedError, UnreachableError
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
+from infra.platform.sinks.incomplete import IncompleteRows
 from infra.platform.sinks.operation import refuse_others
 from infra.platform.sinks.postgres.catalogue import SinkTable, is_altered, read_table
 from infra.platform.sinks.postgres.connection import SinkConnections
@@ -72,6 +73,12 @@ class PostgresSink(SinkConnector):
         self._statements: dict[Hashable, bytes] = {}
         self._marks: dict[Partition, Bookmark] = {}
         self._connections = SinkConnections(dsn)
+        self._incomplete = IncompleteRows()
+
+    @property
+    @override
+    def incomplete_rows(self) -> int:
+        return self._incomplete.count
 
     @override
     async def open(self) -> None:
@@ -165,7 +172,8 @@ class PostgresSink(SinkConnector):
         values = parameters(batch, (before, after), target.state, plan, whole)
         with self._connections.limited(connection):
             answer = await connection.execute(query, values, prepare=True)
-            (moved,) = await answer.fetchone() or (0,)
+            moved, incomplete = await answer.fetchone() or (0, 0)
+        self._incomplete.note({batch.place: incomplete})
         return after if moved else None
 
     def _plan(self, batch: Batch, target: SinkTable) -> WritePlan:

@@ -49,8 +49,8 @@ def statement(
     plan: WritePlan,
     whole: Effect,
 ) -> bytes:
-    """The statement. It answers 1; or 0 if the position was another one or the target was altered,
-    and then it has done nothing.
+    """The statement. It answers 1, and the number of rows that it has inserted in part; or 0 if the
+    position was another one or the target was altered, and then it has done nothing.
     """
     made = _Statement(table, target, plan)
     moved = sql.SQL(_MOVED).format(offsets=offsets, state=state_query(target.oid))
@@ -62,11 +62,22 @@ def statement(
     answers += [made.not_written(group, number) for number, group in enumerate(whole.upserts)]
     # Each answer is an error if a row was left out, else NULL.
     answer = sql.SQL("coalesce({}, count(*))").format(sql.SQL(", ").join(answers))
-    text = sql.SQL("WITH {} SELECT {} FROM moved").format(
+    text = sql.SQL("WITH {} SELECT {}, {} FROM moved").format(
         sql.SQL(", ").join(parts),
         answer if target.may_discard and answers else sql.SQL("count(*)"),
+        _incomplete(whole),
     )
     return text.as_bytes(None).replace(b"%", b"%%").replace(_PARAMETER.encode(), b"%")
+
+
+def _incomplete(whole: Effect) -> sql.Composed:
+    """The number of rows that were inserted without columns that the source did not send."""
+    counts = [
+        sql.SQL("(SELECT count(*) FROM {})").format(sql.Identifier(f"put{number}"))
+        for number, group in enumerate(whole.upserts)
+        if group.partial
+    ]
+    return sql.SQL(" + ").join([sql.SQL("0"), *counts])
 
 
 def parameters(
@@ -202,8 +213,8 @@ class _Statement:
             return sql.SQL("NULL::text")
         return sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(version))
 
-    def _returning(self, alias: str = "t") -> sql.Composable:
-        if not self._target.may_discard:
+    def _returning(self, alias: str = "t", *, always: bool = False) -> sql.Composable:
+        if not self._target.may_discard and not always:
             return sql.SQL("")
         return sql.SQL(" RETURNING {}").format(
             sql.SQL(", ").join(
@@ -302,7 +313,7 @@ class _Statement:
             rows=rows,
             key=sql.SQL(", ").join(map(sql.Identifier, self._target.key)),
             change=change if others else sql.SQL("DO NOTHING"),
-            returning=self._returning(),
+            returning=self._returning(always=group.partial),
         )
 
     def _guard(self, incoming: sql.Composable | None) -> sql.Composable:

@@ -10,12 +10,13 @@ from typing import Any, cast
 import pytest
 
 from cdc_users.error import FenceRefusedError, TargetError
+from cdc_users.measure.contract import ConsumerTelemetry, PlatformTelemetry
 from cdc_users.measure.ledger.ledger import Arrivals, Outcomes
 from cdc_users.measure.ledger.probe import Operation
 from cdc_users.measure.ledger.sequence import SequenceSet
 from cdc_users.observe.message import Difference, ExpectedSide, Final
 from cdc_users.pipeline.pipeline import Rig
-from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress
+from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress, merged_snapshot
 from cdc_users.scenario import Pipeline
 from cdc_users.step.close import Closing, close, written_by_others
 from cdc_users.step.state import Facts, ReportedShare, StepState
@@ -284,7 +285,11 @@ def test_what_taps_could_not_read_or_remark_is_told_with_their_names() -> None:
         cast(Rig, MadeRig(whole((1, 4)))), [step_of(acked=[(1, 4)])], Workload(), facts, 30.0
     )
     tap = Snapshot(remark="rounded to seconds", unreadable=["no JSON", "explained by a fault"])
-    close(made, lambda: PipelineSnapshot(taps={"sink": tap, "topic": Snapshot()}))
+    platform = merged_snapshot(
+        [PlatformTelemetry(consumer=ConsumerTelemetry(remarks=["2 rows without a value"]))]
+    )
+    taps = {"sink": tap, "topic": Snapshot()}
+    close(made, lambda: PipelineSnapshot(taps=taps, platform=platform))
 
-    assert facts.notes == ["sink: rounded to seconds"]
+    assert facts.notes == ["sink: rounded to seconds", "platform: 2 rows without a value"]
     assert facts.unreadable == ["the sink tap could not read what came: no JSON"]

@@ -33,13 +33,16 @@ def reduce(batch: Batch) -> None:
     effect(batch, WritePlan(columns, values, columns[:1], frozenset({"id"}), False, ""), 0)
 
 
-async def upsert(batch: Batch, directory: Path) -> None:
+async def upsert(batch: Batch, directory: Path) -> int:
+    """Write the batch; returns the number of incomplete rows."""
     sink = IcebergSink(local_properties(str(directory)), "test.rows", upsert=True)
     await sink.open()
     try:
         await sink.write(batch)
+        await sink.flush()
     finally:
         await sink.close()
+    return sink.incomplete_rows
 
 
 @pytest.mark.parametrize("events", [KEY_UPDATED, KEY_UPDATED[1:], (*KEY_UPDATED, CHANGED)])
@@ -56,4 +59,22 @@ async def test_a_changed_row_of_which_a_value_was_not_sent_is_taken(tmp_path: Pa
     events = Event("c", 2, (2, "large")), CHANGED
 
     reduce(batch_of(*events))
-    await upsert(batch_of(*events), tmp_path)
+    assert await upsert(batch_of(*events), tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("events", "incomplete"),
+    [
+        ([CHANGED], 1),
+        ([CHANGED, CHANGED, Event("u", 3, (3, PLACEHOLDER))], 2),
+        ([Event("c", 2, (2, "large")), Event("d", 2, None, (2, None)), CHANGED], 1),
+        ([CHANGED, Event("d", 2, None, (2, None))], 0),
+        ([CHANGED, Event("u", 2, (2, "large"))], 0),
+        ([Event("d", 2, None, (2, None))], 0),
+    ],
+)
+async def test_a_row_that_is_inserted_without_what_was_not_sent_is_counted(
+    events: list[Event], incomplete: int, tmp_path: Path
+) -> None:
+    """An upserted Iceberg table does not have the row before."""
+    assert await upsert(batch_of(*events), tmp_path) == incomplete

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -30,6 +30,7 @@ from cdc_users.observe.process_gauge import ProcessGauge
 from cdc_users.observe.settings import GaugeSettings, GroupSettings, SlotSettings
 from cdc_users.observe.tap import end_thread
 from infra.client.kafka import kafka_settings
+from infra.replication.limited import LimitedConnection
 
 INTERVAL_S = 0.1
 #: An hour of samples; the answer says how many older ones were dropped.
@@ -75,15 +76,16 @@ class SlotGauge:
 
     def __init__(self, settings: SlotSettings) -> None:
         self._dsn, self._slot = settings.dsn, settings.slot
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: LimitedConnection | None = None
 
     def read(self) -> SlotSample:
         """Look at the slot; figures are None if the slot or the server cannot be read."""
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(
+                self._connection = LimitedConnection.connect(
                     self._dsn, connect_timeout=int(TIMEOUT_S), autocommit=True
                 )
+                self._connection.answer_s = TIMEOUT_S
             with self._connection.cursor(row_factory=dict_row) as cursor:
                 rows = {row.pop("name"): row for row in cursor.execute(_SLOTS).fetchall()}
         except psycopg.Error as error:

@@ -7,54 +7,22 @@ can use them.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import sql
-from typing_extensions import override
 
 from infra.platform.process.error import UnreachableError
 from infra.platform.wal.error import SetupError, SlotGoneError
 from infra.replication.connection import limited_conninfo
+from infra.replication.limited import LimitedConnection as LimitedConnection
 from infra.replication.stream import lsn_number
 
 PLUGIN = "pgoutput"
-#: The longest that one statement may take; the checks take milliseconds.
-ANSWER_S = 20.0
 Row: TypeAlias = tuple[Any, ...]
-T = TypeVar("T")
-
-
-class LimitedConnection(psycopg.Connection[Row]):
-    """A connection whose statements also have a limit on the client's side.
-
-    The server enforces `statement_timeout`; a server that is stopped or cut off cannot.
-    """
-
-    @override
-    def wait(
-        self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None
-    ) -> T:
-        limit_s = ANSWER_S if timeout is None else timeout
-        return super().wait(_limited(gen, time.monotonic() + limit_s), interval)
-
-
-def _limited(gen: Generator[Any, Any, T], deadline_s: float) -> Generator[Any, Any, T]:
-    """The same exchange with the server, ended when the time is over."""
-    try:
-        wanted = next(gen)
-        while True:
-            ready = yield wanted
-            if not ready and time.monotonic() > deadline_s:
-                raise psycopg.OperationalError(f"the server has not answered for {ANSWER_S:g} s")
-            wanted = gen.send(ready)
-    except StopIteration as done:
-        result: T = done.value
-        return result
 
 
 @dataclass(frozen=True, slots=True)

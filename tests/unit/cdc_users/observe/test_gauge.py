@@ -18,6 +18,8 @@ from cdc_users.observe import gauge
 from cdc_users.observe.gauge import Gauges, GroupGauge, Sampling, SlotGauge
 from cdc_users.observe.message import GaugeSample, GroupSample, SlotSample
 from cdc_users.observe.settings import GaugeSettings, GroupSettings, SlotSettings
+from infra.replication.limited import LimitedConnection
+from tests.unit.infra.replication.test_limited import silent_postgres
 
 
 @dataclass
@@ -59,7 +61,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
             {"name": "unused", "active": False, "lag_bytes": None, "safe_wal_bytes": None},
         ]
     )
-    monkeypatch.setattr(psycopg, "connect", made.connect)
+    monkeypatch.setattr(LimitedConnection, "connect", made.connect)
     return made
 
 
@@ -90,6 +92,16 @@ def test_a_server_that_fails_is_connected_to_again(server: Server) -> None:
     assert server.connections == 2
     watched.close()
     assert server.closed
+
+
+def test_a_server_that_stands_still_is_told_within_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gauge, "TIMEOUT_S", 1.0)
+    with silent_postgres() as dsn:
+        sample = SlotGauge(SlotSettings(dsn=dsn, slot="own")).read()
+
+    assert sample == SlotSample(error="the server has not answered for 1 s")
 
 
 @dataclass

@@ -27,6 +27,8 @@ from cdc_users.observe.message import TapPlace, TapTelemetry
 _STAMP = ord(Operation.STAMP)
 #: How many distinct errors of a tap are reported.
 ERRORS = 20
+#: How long a thread that is stopped may take; an observer with several has ten seconds for all.
+END_S = 3.0
 
 
 class TapError(Exception):
@@ -242,10 +244,14 @@ def _by_others(events: Events, probes: ProbeBatch) -> NDArray[np.bool_]:
 
 
 def end_thread(stop: Event, thread: Thread | None) -> None:
-    """Stop a thread that watches a place, and wait for its end, if it was started."""
+    """Stop a thread that watches a place, and wait for its end, if it was started.
+
+    A thread that waits for a server that stands still is left behind: it is a daemon and ends with
+    the process.
+    """
     stop.set()
     if thread is not None and thread.is_alive():
-        thread.join()
+        thread.join(END_S)
 
 
 class Tap(Protocol):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
+import pytest
 
 from cdc_users.measure.ledger.probe import Operation, Probe, format_probe
-from cdc_users.observe.tap import Events, ObservedRecord
+from cdc_users.observe import tap
+from cdc_users.observe.tap import Events, ObservedRecord, end_thread
 
 RUN = "abcd1234"
 START_US = 1_790_000_000_000_000
@@ -88,3 +91,17 @@ def test_what_somebody_else_wrote_is_counted_apart_and_in_no_class() -> None:
     assert (told.written_by_others, told.others_keys) == (3, [3, 4, 5])
     assert told.steps[1].duplicated == 0
     assert record.arrivals().foreign == 0
+
+
+def test_a_thread_whose_server_stands_still_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap, "END_S", 0.05)
+    stop, answered = Event(), Event()
+    waiting = Thread(target=answered.wait, daemon=True)
+    waiting.start()
+    ending = Thread(target=end_thread, args=(stop, waiting), daemon=True)
+    ending.start()
+    ending.join(10)
+
+    assert (stop.is_set(), ending.is_alive(), waiting.is_alive()) == (True, False, True)
+    answered.set()
+    waiting.join()

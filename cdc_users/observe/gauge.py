@@ -151,10 +151,14 @@ class GroupGauge:
             if place.error is not None:  # its offset is not known, which is not "nothing yet"
                 return GroupSample(error=f"{place.topic}[{place.partition}]: {place.error.str()}")
             low, high = self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+            name = f"{place.topic}[{place.partition}]"
+            if place.offset > high:
+                return GroupSample(
+                    error=f"{name}: the group has committed {place.offset}, beyond the end {high};"
+                    " was the topic made again?"
+                )
             # A group without commits has everything before it.
-            lags[f"{place.topic}[{place.partition}]"] = high - (
-                place.offset if place.offset >= 0 else low
-            )
+            lags[name] = high - (place.offset if place.offset >= 0 else low)
         took_ms = round((time.monotonic() - began_s) * 1000, 3)
         return GroupSample(lag=sum(lags.values()), partitions=lags, took_ms=took_ms)
 

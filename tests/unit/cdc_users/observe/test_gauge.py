@@ -179,6 +179,19 @@ def test_an_offset_that_the_broker_does_not_tell_makes_the_lag_unknown_and_not_t
     assert watched.read().lag == 6 + 999_997
 
 
+def test_an_offset_of_a_topic_that_was_deleted_and_made_again_is_no_negative_lag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = Broker({0: 10, 1: 5}, {0: 4, 1: 1000}, low=0)
+    watched = group_of(monkeypatch, broker)
+
+    assert watched.read() == GroupSample(
+        error="t[1]: the group has committed 1000, beyond the end 5; was the topic made again?"
+    )
+    broker.committed_at = {0: 4, 1: 3}
+    assert watched.read().partitions == {"t[0]": 6, "t[1]": 2}
+
+
 def test_partitions_that_are_added_to_a_topic_count_in_the_lag(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -47,7 +47,7 @@ class KafkaMessage:
     by_broker: bool = True
 
 
-class UnknownSchemaError(EnvelopeError):
+class ForeignSchemaError(EnvelopeError):
     """The schema of a message is not in the registry, or is no Avro record: the message is not of
     this pipeline.
     """
@@ -84,10 +84,10 @@ class Schemas:
         except EnvelopeError:
             raise
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-            raise UnknownSchemaError(f"schema {number} is no Avro schema of a record") from error
+            raise ForeignSchemaError(f"schema {number} is no Avro schema of a record") from error
 
     def schema(self, number: int) -> Any:
-        """A registered schema; raises TapError if the registry does not answer, UnknownSchemaError
+        """A registered schema; raises TapError if the registry does not answer, ForeignSchemaError
         if it lacks the schema.
         """
         if time.monotonic() >= self._absent.get(number, 0.0):
@@ -95,7 +95,7 @@ class Schemas:
             if schema is not None:
                 return schema
             self._absent[number] = time.monotonic() + ABSENT_S
-        raise UnknownSchemaError(f"schema {number} is not in the registry at {self.url}")
+        raise ForeignSchemaError(f"schema {number} is not in the registry at {self.url}")
 
     def _fetched(self, number: int) -> Any:
         try:
@@ -104,7 +104,7 @@ class Schemas:
         except RegistryError as error:
             raise TapError(f"schema {number} cannot be fetched: {error}") from error
         except ValueError as error:  # Protobuf
-            raise UnknownSchemaError(f"schema {number} is no Avro schema") from error
+            raise ForeignSchemaError(f"schema {number} is no Avro schema") from error
 
 
 class EnvelopeParser:

@@ -21,9 +21,9 @@ from cdc_users.measure.clock import Anchor
 from cdc_users.observe.declaration import TapDeclaration
 from cdc_users.observe.events.envelope import (
     EnvelopeParser,
+    ForeignSchemaError,
     KafkaMessage,
     Schemas,
-    UnknownSchemaError,
 )
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import JsonTopicSettings
@@ -124,7 +124,7 @@ class Forms:
             try:
                 self.schemas.reader(number)
                 self._bare[number] = None
-            except UnknownSchemaError:  # the reader of envelopes reports the message
+            except ForeignSchemaError:  # the reader of envelopes reports the message
                 return None
             except EnvelopeError:
                 self._bare[number] = self._parsed(number)

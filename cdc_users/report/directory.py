@@ -266,15 +266,24 @@ def write_result(place: Path, result: Result) -> None:
 
 
 def link_report(html: str, place: Path) -> None:
-    """Have Locust's own HTML report lead to ours, which lies in the result directory."""
+    """Have Locust's own HTML report lead to ours, which lies in the result directory.
+
+    Without room for the link the report stays as Locust has written it.
+    """
     path = Path(html)
     if not path.is_file():
         return
     address = quote(os.path.relpath(place.resolve() / "report.html", path.resolve().parent))
     link = LINK.format(address=escape(address))
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("<body>", f"<body>{link}", 1), encoding="utf-8"
-    )
+    text = path.read_text(encoding="utf-8").replace("<body>", f"<body>{link}", 1)
+    linked = path.with_name(f".{path.name}")
+    try:
+        linked.write_text(text, encoding="utf-8")
+        linked.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            linked.unlink(missing_ok=True)
+        print(f"{path} gets no link to the CDC report: {error.strerror}", file=sys.stderr)
 
 
 def copy_locust_files(place: Path, csv_prefix: str | None, html: str | None) -> None:

@@ -188,6 +188,25 @@ def test_a_file_of_locusts_that_finds_no_room_is_told_and_the_others_are_copied(
     )
 
 
+def test_a_page_of_locusts_stays_whole_if_there_is_no_room_for_the_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    html = tmp_path / "locust.html"
+    html.write_text("<body>all of it", encoding="utf-8")
+    write = Path.write_text
+
+    def full(path: Path, text: str, **how: str) -> int:
+        write(path, text[:5], **how)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    link_report(str(html), tmp_path / "place")
+
+    assert html.read_text(encoding="utf-8") == "<body>all of it"
+    assert [path.name for path in tmp_path.iterdir()] == ["locust.html"]
+    assert "gets no link to the CDC report: No space left on device" in capsys.readouterr().err
+
+
 def test_a_page_of_locusts_that_is_not_there_is_not_missed(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutation import MUTATIONS, ROOT, Mutation, survives
+from tests.mutation import MUTATIONS, ROOT, survives
+from tests.mutations.mutation import Mutation
 
 NAMES = [mutation.name for mutation in MUTATIONS]
 

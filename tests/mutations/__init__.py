@@ -1,0 +1,1 @@
+"""The mutations of tests/mutation.py, by what the fixes are about."""

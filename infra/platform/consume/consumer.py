@@ -21,7 +21,7 @@ from infra.platform.consume.delivery import Delivery
 from infra.platform.consume.gap import CommitNote
 from infra.platform.consume.gap_log import GapLog
 from infra.platform.consume.partition_reader import PartitionReader
-from infra.platform.consume.partition_worker import PartitionWorkers, end_tasks
+from infra.platform.consume.partition_worker import PartitionWorkers, end_tasks, start_task
 from infra.platform.consume.snapshot import buffer_state, delivery_state, partition_states
 from infra.platform.process.error import ConfigError, EventError, RetryableError
 from infra.platform.process.retry import hurry
@@ -99,11 +99,8 @@ class CDCConsumer:
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
         )
-        regularly = [
-            asyncio.create_task(self._commit_regularly()),
-            asyncio.create_task(self._flush_regularly()),
-            asyncio.create_task(self._watch_topics()),
-        ]
+        parts = self._commit_regularly, self._flush_regularly, self._watch_topics
+        regularly = [start_task(part, self.failures, self.stop) for part in parts]
         try:
             while not self._stopping:
                 await self._poll_once()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -123,6 +123,26 @@ async def _cut(tasks: Sequence[asyncio.Task[None]], limit_s: float) -> int:
         return 0
     _, late = await asyncio.wait(tasks, timeout=limit_s)
     return len(late)
+
+
+def start_task(
+    part: Callable[[], Coroutine[Any, Any, None]], failures: list[str], stop: Callable[[], None]
+) -> asyncio.Task[None]:
+    """Start a part of the consumer that must not end by itself: an error that ends it is shown, and
+    `stop` is called.
+    """
+    name = part.__name__.strip("_")
+
+    def look(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            failures.append(f"{name} failed: {type(error).__name__}: {error}")
+            logger.error("platform.part.failed", error=failures[-1])
+            stop()
+
+    task = asyncio.create_task(part())
+    task.add_done_callback(look)
+    return task
 
 
 async def end_tasks(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -207,6 +207,26 @@ async def test_a_write_that_never_ends_is_cut_at_a_handover_and_the_consumer_liv
     assert consumer.errors == []
 
 
+async def test_a_watch_that_fails_ends_the_consumer_and_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without it a topic that is made again would be read on."""
+    monkeypatch.setattr("infra.platform.consume.consumer.WATCH_S", 0.01)
+    client, sink = KafkaDouble(records(10)), CountingSink()
+    consumer = consumer_of(client, sink)
+    running = asyncio.create_task(consumer.run())
+    await asyncio.wait_for(sink.reached(10), END_S)
+
+    def break_down(_: Sequence[str]) -> dict[str, str]:
+        raise ValueError("an answer of another form")
+
+    consumer._topic_ids = break_down
+    await asyncio.wait_for(running, END_S)
+
+    assert consumer.errors == ["watch_topics failed: ValueError: an answer of another form"]
+    assert client.committed_offsets[-1] == 10
+
+
 async def test_a_write_that_waits_to_be_tried_again_gives_way_to_a_handover_at_once() -> None:
     busy = RetryingSink(BusySink(), Backoff(limit_s=600))
     client = KafkaDouble(records(10))

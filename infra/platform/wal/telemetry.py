@@ -13,6 +13,7 @@ from typing_extensions import override
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.measure.step import ProgressTelemetry
+from infra.platform.process.error import PlatformError
 from infra.platform.process.telemetry_server import (
     INTERVAL_S,
     KEPT_SAMPLES,
@@ -70,9 +71,17 @@ class WalTelemetry(TelemetryServer):
         await super().stop()
 
     async def _watch_slot(self) -> None:
-        while True:
-            self.slot_lag_bytes = await asyncio.to_thread(self._service.watch)
-            await asyncio.sleep(INTERVAL_S * SLOT_SAMPLES)
+        try:
+            while True:
+                self.slot_lag_bytes = await asyncio.to_thread(self._service.watch)
+                await asyncio.sleep(INTERVAL_S * SLOT_SAMPLES)
+        except Exception as error:  # noqa: BLE001 - nobody would notice that the watch is over
+            self.slot_lag_bytes = None
+            self._service.reader.fail(
+                PlatformError(
+                    f"the watch over source and destination failed: {type(error).__name__}: {error}"
+                )
+            )
 
     async def _sample(self) -> None:
         number = 0

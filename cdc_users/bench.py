@@ -82,8 +82,8 @@ def run_module(module: str, results: Path) -> ModuleOutcome:
     """Run one module in a fresh process; its output is passed on as it comes."""
     before = set(results.glob("*/result.json"))
     status, left_out = results / f".{module}.status", results / f".{module}.left-out"
-    for told in (status, left_out):
-        told.unlink(missing_ok=True)
+    for note in (status, left_out):
+        note.unlink(missing_ok=True)
     environment = {
         **os.environ,
         "CDC_RESULTS": str(results),
@@ -98,8 +98,8 @@ def run_module(module: str, results: Path) -> ModuleOutcome:
     elif code != 0 and ("pytest" in command_of(module) or code not in EXIT_CODES):
         code = 2
     reasons = left_out.read_text(encoding="utf-8").splitlines() if left_out.exists() else []
-    for told in (status, left_out):
-        told.unlink(missing_ok=True)
+    for note in (status, left_out):
+        note.unlink(missing_ok=True)
     places = sorted(path.parent for path in set(results.glob("*/result.json")) - before)
     return ModuleOutcome(module, code, places, reasons)
 

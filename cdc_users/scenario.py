@@ -65,12 +65,12 @@ class Scenario:
 
 #: Keys of a field's metadata: the platform's argument that the field becomes, and the function that
 #: turns the field's value into the argument's.
-ARGUMENT, AS_TOLD = "argument", "as_told"
+ARGUMENT, AS_ARGUMENT = "argument", "as_argument"
 
 
-def _told(default: Any, argument: str, as_told: Callable[[Any], Any] = str) -> Any:
+def _passed_on(default: Any, argument: str, as_argument: Callable[[Any], Any] = str) -> Any:
     """A field of a pipeline that stands on the platform's command line."""
-    return field(default=default, metadata={ARGUMENT: argument, AS_TOLD: as_told})
+    return field(default=default, metadata={ARGUMENT: argument, AS_ARGUMENT: as_argument})
 
 
 def _in_ms(seconds: float) -> int:
@@ -92,14 +92,14 @@ class Pipeline:
     transport: str = "kafka"
     #: The address of the user's own service behind the transport; empty: an emulator is started.
     transport_endpoint: str = ""
-    sink: str = _told("counting", "sink")
+    sink: str = _passed_on("counting", "sink")
     partitions: int = 1
     instances: int = 1
-    batch_size: int = _told(500, "batch-size", int)
-    max_buffered_messages: int = _told(10_000, "max-buffered-messages", int)
-    sink_delay_s: float = _told(0.0, "sink-delay-ms", _in_ms)
-    iceberg_mode: str = _told("append", "iceberg-mode")
-    iceberg_commit_interval_s: float = _told(1.0, "iceberg-commit-interval-ms", _in_ms)
+    batch_size: int = _passed_on(500, "batch-size", int)
+    max_buffered_messages: int = _passed_on(10_000, "max-buffered-messages", int)
+    sink_delay_s: float = _passed_on(0.0, "sink-delay-ms", _in_ms)
+    iceberg_mode: str = _passed_on("append", "iceberg-mode")
+    iceberg_commit_interval_s: float = _passed_on(1.0, "iceberg-commit-interval-ms", _in_ms)
     #: The user's own parts: a command line in place of the reference platform (empty: the
     #: reference; none: a platform that runs already), a connector, tables and their topics (both by
     #: comma).
@@ -148,7 +148,7 @@ def platform_arguments(pipeline: Pipeline) -> dict[str, object]:
     Arguments of every sink are among them; a sink's declaration says which of them it takes.
     """
     return {
-        item.metadata[ARGUMENT]: item.metadata[AS_TOLD](getattr(pipeline, item.name))
+        item.metadata[ARGUMENT]: item.metadata[AS_ARGUMENT](getattr(pipeline, item.name))
         for item in fields(pipeline)
         if ARGUMENT in item.metadata
     }
@@ -292,7 +292,7 @@ def level(steps: Iterable[Step]) -> tuple[Step, ...]:
     return tuple(replace(step, lanes=lanes) for step in steps)
 
 
-def rig_of(number: int, step: Step) -> tuple[Pipeline, int]:
+def rig_key(number: int, step: Step) -> tuple[Pipeline, int]:
     """What tells one rig from the next.
 
     Steps of one pipeline share it, one after another; a drain starts with a platform of its own.
@@ -305,7 +305,7 @@ def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
     user's topics would have to serve several rigs.
     """
     topic = next((step.pipeline.topic for step in steps if step.pipeline.topic), "")
-    rigs = len(list(itertools.groupby(enumerate(steps, start=1), key=lambda item: rig_of(*item))))
+    rigs = len(list(itertools.groupby(enumerate(steps, start=1), key=lambda item: rig_key(*item))))
     if topic and rigs > 1:
         raise OptionsError(
             [

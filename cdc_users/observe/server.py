@@ -77,8 +77,8 @@ class ObserverServer:
         """All figures except the contents of the ledgers."""
         taps = {}
         for name, tap in self._taps.items():
-            taps[name] = told = tap.record.snapshot()
-            told.name, told.kind, told.gauges = name, tap.kind, tap.gauges()
+            taps[name] = telemetry = tap.record.snapshot()
+            telemetry.name, telemetry.kind, telemetry.gauges = name, tap.kind, tap.gauges()
         return ObserverSnapshot(taps=taps, gauges=self._sampling.last())
 
     def progress(self) -> ObserverProgress:

@@ -120,14 +120,14 @@ def resolve(
             values[option.name] = option.value(given.get(option.name, option.default))
         except ValueError as error:
             mistakes.append(f"{option.flag}: {error}")
-    told = [
+    contradictions = [
         mistake
         for option in options
         for rule in option.rules
         for one in _captures_apart(values)
         for mistake in rule(one)
     ]
-    mistakes += dict.fromkeys(told)
+    mistakes += dict.fromkeys(contradictions)
     if mistakes:
         raise OptionsError(mistakes)
     of_table = {option.name for option in _TABLE}

@@ -61,9 +61,9 @@ def _entry(option: Option, shapes: Sequence[ShapeDeclaration]) -> str:
         for shape in shapes
         if (remedy := idle_in(shape).get(option.name))
     }
-    told = [name if remedy == LEAVE else f"{name} ({remedy})" for name, remedy in idle.items()]
-    if told:
-        lines.append(f"  Not in {', '.join(told)}.")
+    left_out = [name if remedy == LEAVE else f"{name} ({remedy})" for name, remedy in idle.items()]
+    if left_out:
+        lines.append(f"  Not in {', '.join(left_out)}.")
     if option.kept_from_form:
         lines.append(f"  Not in the web form: {option.kept_from_form}.")
     return "\n".join(lines)

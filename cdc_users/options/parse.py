@@ -293,8 +293,8 @@ class Choices:
     def __call__(self, text: str) -> tuple[str, ...]:
         """The words; raises ValueError for an empty text and for an unknown word."""
         if not words(text):
-            told = f"{shown(text)} names no {self.noun}; name some of {', '.join(self.allowed)}"
-            raise ValueError(told)
+            message = f"{shown(text)} names no {self.noun}; name some of {', '.join(self.allowed)}"
+            raise ValueError(message)
         return tuple(choice(*self.allowed)(name) for name in words(",".join(_parts(text))))
 
 

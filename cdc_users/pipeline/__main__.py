@@ -112,8 +112,8 @@ def rendered(found: PipelineFound, covered: Sequence[Coverage]) -> str:
     for one in covered:
         lines.append(f"  {'yes' if one.covered else 'no':3}  {one.what}: {one.why}")
     troubles = found.troubles
-    told = f"{len(troubles)} problem(s), marked !" if troubles else "no problems"
-    return "\n".join([*lines, "", told])
+    summary = f"{len(troubles)} problem(s), marked !" if troubles else "no problems"
+    return "\n".join([*lines, "", summary])
 
 
 def init(options: argparse.Namespace) -> int:

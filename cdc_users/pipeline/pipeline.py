@@ -134,8 +134,8 @@ class Rig:
         if arrived:
             return ""
         errors = self.look().taps["sink"].unreadable
-        told = f" (the tap there says: {errors[0]})" if errors else ""
-        return f"a first row has not come out at {place}{told}"
+        said = f" (the tap there says: {errors[0]})" if errors else ""
+        return f"a first row has not come out at {place}{said}"
 
     def _has_published(self) -> bool:
         """Whether the direct reader has counted an event; true for one that reports no counts."""

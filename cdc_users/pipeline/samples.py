@@ -63,9 +63,9 @@ class SampleLog:
         for url in urls:
             mine = self.platform.setdefault(url, [])
             mine += read_samples(url, mine[-1].number if mine else 0)
-        told = observer.samples(self._next)
-        self._next = told.next
-        self.gauges += told.samples
+        new = observer.samples(self._next)
+        self._next = new.next
+        self.gauges += new.samples
 
     def renew(self) -> None:
         """A new observer has started, whose samples count from 0."""

@@ -140,30 +140,30 @@ def _limited(found: SearchSummary) -> str:
 
 def physics(found: SearchSummary) -> list[str]:
     """The prediction for a stop, and what a stop then showed, as lines."""
-    told = found.get("predictions")
-    if not told:
+    predictions = found.get("predictions")
+    if not predictions:
         return []
-    at = f"at {told['rate_per_s']:,.0f} events/s"
+    at = f"at {predictions['rate_per_s']:,.0f} events/s"
     most = "at most " if found["kind"] == "at_least" else ""
     lines = [
-        f"catch-up after {told['outage_s']:.0f} s without capture {at}:"
-        f" {most}{_predicted(told['catch_up_s'], 's')}"
+        f"catch-up after {predictions['outage_s']:.0f} s without capture {at}:"
+        f" {most}{_predicted(predictions['catch_up_s'], 's')}"
     ]
-    held_back = told["wal_held_back_bytes_per_s"]
+    held_back = predictions["wal_held_back_bytes_per_s"]
     if held_back["predicted"] is not None:
         lines.append(
             f"WAL held back {at}: {_predicted(held_back, 'MB/s', 1e6)};"
-            f" {told['disk_bytes'] / 1e9:g} GB last {told['disk_full_s']:,.0f} s"
+            f" {predictions['disk_bytes'] / 1e9:g} GB last {predictions['disk_full_s']:,.0f} s"
         )
     return lines
 
 
 def _predicted(figure: PredictedFigure, unit: str, size: float = 1) -> str:
     predicted, measured, error = figure["predicted"], figure["measured"], figure["error"]
-    told = "never" if predicted is None else f"{predicted / size:,.1f} {unit} predicted"
+    shown = "never" if predicted is None else f"{predicted / size:,.1f} {unit} predicted"
     if measured is not None:
-        told += f", {measured / size:,.1f} {unit} measured"
-    return told + (f" ({error:+.0%})" if error is not None else "")
+        shown += f", {measured / size:,.1f} {unit} measured"
+    return shown + (f" ({error:+.0%})" if error is not None else "")
 
 
 def search_table(found: SearchSummary, of: str = "") -> str:

@@ -205,15 +205,15 @@ def _name(step: StepResult, result: Result, same: Sequence[tuple[StepResult, Res
         for key, value in step.pipeline.items()
         if any(other.pipeline.get(key) != value for other, _ in same)
     ]
-    told = ", ".join(str(step.pipeline[key]) for key in differing)
+    settings = ", ".join(str(step.pipeline[key]) for key in differing)
     alike = [
         other
         for other, _ in same
         if all(other.pipeline.get(key) == step.pipeline[key] for key in differing)
     ]
     if len(alike) > 1:
-        told = ", ".join(filter(None, (told, f"run {result.run}")))
-    return f"{step.name} ({told})"
+        settings = ", ".join(filter(None, (settings, f"run {result.run}")))
+    return f"{step.name} ({settings})"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -140,7 +140,7 @@ class Assigner:
     sender: LaneMessenger
     now_us: Callable[[], int]
     _sharing: Sharing = field(init=False)
-    _told_s: float = 0.0
+    _assigned_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._sharing = Sharing(self.state.step.schedule, self.state.step.lanes)
@@ -154,7 +154,7 @@ class Assigner:
         state.t0_us = self.now_us() + round(lead_s * 1e6)
         state.workers = workers
         try:
-            self._tell(self._sharing.begin(workers))
+            self._assign(self._sharing.begin(workers))
         except PlanError as error:
             raise HarnessError(f"{state.step.name}: {error}") from error
 
@@ -167,8 +167,8 @@ class Assigner:
         changes nothing.
         """
         state = self.state
-        if time.monotonic() - self._told_s > TELL_AGAIN_S:
-            self._tell(
+        if time.monotonic() - self._assigned_s > TELL_AGAIN_S:
+            self._assign(
                 {
                     worker: self._sharing.owners[worker]
                     for worker in state.workers
@@ -182,7 +182,7 @@ class Assigner:
         offset_ns = (self.now_us() - state.t0_us) * 1000 + round(LEAD_DISTRIBUTED_S * 1e9)
         logger.info("benchmark.shares", step=state.step.name, workers=len(takers))
         state.workers = tuple(dict.fromkeys((*state.workers, *takers)))
-        self._tell(self._sharing.change(takers, offset_ns))
+        self._assign(self._sharing.change(takers, offset_ns))
 
     def lost(self) -> set[str]:
         """Processes that went away before they had finished their shares."""
@@ -193,8 +193,8 @@ class Assigner:
             if worker not in there and not self.state.is_done(worker)
         }
 
-    def _tell(self, owners: Mapping[str, Ownership]) -> None:
-        self._told_s = time.monotonic()
+    def _assign(self, owners: Mapping[str, Ownership]) -> None:
+        self._assigned_s = time.monotonic()
         for share, (worker, owned) in enumerate(owners.items()):
             assignment = replace(
                 self.template,

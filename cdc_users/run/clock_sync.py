@@ -47,8 +47,8 @@ def answer_questions(runner: Runner) -> None:
 
     def answer(msg: Any, **_: Any) -> None:
         asked = decode(msg.data["message"], ClockReading, f"worker {msg.node_id}")
-        told = replace_time(asked, asked.anchor.now_us())
-        runner.send_message(CLOCK, {"message": encode(told)}, msg.node_id)
+        reading = replace_time(asked, asked.anchor.now_us())
+        runner.send_message(CLOCK, {"message": encode(reading)}, msg.node_id)
 
     if isinstance(runner, MasterRunner):
         runner.register_message(CLOCK, answer)

@@ -64,8 +64,8 @@ def _write(run: RunContext, result: Result, versions: Mapping[str, str]) -> None
 def spoiled(run: RunContext, reason: str) -> None:
     """The harness failed after the conclusion: the result says so."""
     try:
-        told = remake.read(run.directory)
-        result = replace(told, verdict=Verdict.ERROR, reasons=[reason, *told.reasons])
+        written = remake.read(run.directory)
+        result = replace(written, verdict=Verdict.ERROR, reasons=[reason, *written.reasons])
         directory.write_result(run.directory, result)
         remake.write(run.directory, result)
     except ResultError as error:

@@ -24,7 +24,7 @@ from cdc_users.run.driver.faults import FaultDriver
 from cdc_users.run.driver.load_driver import HALT_S
 from cdc_users.run.driver.step_driver import StepDriver
 from cdc_users.run.wait import CLEAN_UP_RESERVED_S, POLL_S, CutShortError, Waiting, no_longer_than
-from cdc_users.scenario import Course, StepProgress, StepShown, rig_of
+from cdc_users.scenario import Course, StepProgress, StepShown, rig_key
 from cdc_users.step.close import Closing, close
 from cdc_users.step.cost import UNKNOWN, step_cost
 from cdc_users.step.shown import shown
@@ -170,8 +170,8 @@ class Drive:
         run = self.run
         taken: list[StepState] = []
         state: StepState | None = first
-        key = rig_of(first.number, first.step)
-        while state is not None and rig_of(state.number, state.step) == key and not self._over:
+        key = rig_key(first.number, first.step)
+        while state is not None and rig_key(state.number, state.step) == key and not self._over:
             StepDriver(
                 run=run,
                 rig=rig,

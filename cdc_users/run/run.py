@@ -237,13 +237,13 @@ class Run:
             facts.strangers = self.strangers()
             self.result = conclusion.concluded(self.context, self._versions)
             self.exit_code = self.result.verdict.exit_code
-            self._tell(self.result)
+            self._print(self.result)
         finally:
             self.context.lanes_wanted = None
             self._took_s = self.context.watch.total_s
             self.concluded.set()
 
-    def _tell(self, result: Result) -> None:
+    def _print(self, result: Result) -> None:
         """Print the verdict last: if Locust ends with the run, after everything that Locust
         prints.
         """

@@ -141,8 +141,8 @@ class CapacityCourse:
             "probes": [probe_row(one) for one in made],
         }
         if answer.kind == "nothing_holds":
-            told = f"nothing holds: at {answer.high_per_s:g}/s {answer.why}"
-            return CourseOutcome(failed=[told], summary=summary)
+            why = f"nothing holds: at {answer.high_per_s:g}/s {answer.why}"
+            return CourseOutcome(failed=[why], summary=summary)
         if answer.kind == "undecided":
             return CourseOutcome(invalid=[answer.why], summary=summary)
         return CourseOutcome(summary=summary)

@@ -66,29 +66,29 @@ def settle_unknown(
 
 
 def _settled(
-    connection: Connection[Any], written: WrittenTables, writer: int, told: Outcomes
+    connection: Connection[Any], written: WrittenTables, writer: int, known: Outcomes
 ) -> Outcomes:
-    doubtful = unknown_transactions(written.workload, written.rows_per_transaction, writer, told)
+    doubtful = unknown_transactions(written.workload, written.rows_per_transaction, writer, known)
     keys = sorted({touch.key for done in doubtful for touch in done.touches})
-    return decide(told, doubtful, key_sequences(connection, written.target, keys))
+    return decide(known, doubtful, key_sequences(connection, written.target, keys))
 
 
-def unknown_transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> list[Done]:
+def unknown_transactions(workload: Workload, size: int, writer: int, known: Outcomes) -> list[Done]:
     """The transactions of which a writer did not know the outcome."""
-    if not told.unknown:
+    if not known.unknown:
         return []
     return [
-        done for done in transactions(workload, size, writer, told) if done.outcome == "unknown"
+        done for done in transactions(workload, size, writer, known) if done.outcome == "unknown"
     ]
 
 
-def decide(told: Outcomes, doubtful: Sequence[Done], found: Found) -> Outcomes:
+def decide(known: Outcomes, doubtful: Sequence[Done], found: Found) -> Outcomes:
     """A writer's outcomes, after the rows of doubtful transactions were read."""
     acked: list[SequenceRange] = [
         (done.first, done.last) for done in doubtful if _committed(done, found)
     ]
     return Outcomes(
-        acked=[*told.acked, *acked], failed=[*told.failed, *subtract(told.unknown, acked)]
+        acked=[*known.acked, *acked], failed=[*known.failed, *subtract(known.unknown, acked)]
     )
 
 

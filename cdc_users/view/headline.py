@@ -34,10 +34,10 @@ class HeadlineTile:
 
 def headline(run: RunView) -> list[HeadlineTile]:
     """The tiles of a run at present."""
-    told = HeadlineTile("verdict", verdict(run), alarming=_is_bad(verdict(run)), figure=False)
+    tile = HeadlineTile("verdict", verdict(run), alarming=_is_bad(verdict(run)), figure=False)
     if run.result is not None:
-        return [told, *_of_result(run.result)]
-    return [told, *_so_far(run)]
+        return [tile, *_of_result(run.result)]
+    return [tile, *_so_far(run)]
 
 
 def _is_bad(verdict: str) -> bool:

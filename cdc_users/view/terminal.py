@@ -153,19 +153,19 @@ class Terminal:
 
 def block(run: RunView, elapsed_s: float, remaining_s: float | None) -> list[str]:
     """A run's progress in three lines."""
-    told = progress(run, elapsed_s, remaining_s)
+    shown = progress(run, elapsed_s, remaining_s)
     left = f", {clock(remaining_s)} left" if remaining_s is not None else ""
     where = (
-        " · ".join(dict.fromkeys(part for part in (told["step"], told["stage"]) if part))
+        " · ".join(dict.fromkeys(part for part in (shown["step"], shown["stage"]) if part))
         or "preparing"
     )
-    p99, rate = quantity.duration(told["p99_ms"]), quantity.per_second(told["delivered_per_s"])
+    p99, rate = quantity.duration(shown["p99_ms"]), quantity.per_second(shown["delivered_per_s"])
     last = next(iter(warnings(run)), narrowest(run).words) if run.moments else doing(run)
     return [
-        f"{run.scenario.name} · {where} · {clock(elapsed_s)}{left} · {told['verdict']}",
+        f"{run.scenario.name} · {where} · {clock(elapsed_s)}{left} · {shown['verdict']}",
         (
-            f"  offered {told['offered']:,} · delivered {told['delivered']:,} ({rate}) · p99 {p99} "
-            f"· backlog {told['backlog']:,}"
+            f"  offered {shown['offered']:,} · delivered {shown['delivered']:,} ({rate})"
+            f" · p99 {p99} · backlog {shown['backlog']:,}"
         ),
         f"  {last}",
     ]

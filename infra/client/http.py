@@ -122,11 +122,11 @@ def reason(error: Exception) -> str:
 
 def connect_trouble(error: requests.RequestException) -> str:
     """Why Kafka Connect has not answered, with the remedy for problems of TLS."""
-    told = reason(error)
-    if "TLS" not in told and "certificate" not in told:
-        return told
+    why = reason(error)
+    if "TLS" not in why and "certificate" not in why:
+        return why
     return (
-        f"{told}; name who signed its certificate in {CONNECT_PREFIX}_CA, and what it is shown in"
+        f"{why}; name who signed its certificate in {CONNECT_PREFIX}_CA, and what it is shown in"
         f" {CONNECT_PREFIX}_CERTIFICATE"
     )
 

@@ -112,11 +112,11 @@ class KafkaTroubles:
         for code, remedy in _REMEDIES.items():
             if code in self._said or error.code() == code:
                 return f"{self._said.get(code) or error.str()}; {remedy} {where}"
-        told = self._said.get(KafkaError._TRANSPORT, "") or error.str()
+        said = self._said.get(KafkaError._TRANSPORT, "") or error.str()
         if error.code() == KafkaError._TRANSPORT:
             # A listener that demands TLS simply hangs up on a client without it.
-            return f"{told}; check the address, and security.protocol {where}"
-        return told
+            return f"{said}; check the address, and security.protocol {where}"
+        return said
 
 
 _REMEDIES = {

@@ -144,11 +144,11 @@ class SchemaRegistry:
             raise RegistrySilentError(f"the schema registry answers {where} with {status}")
         parsed = _parsed(content, where, status)
         if status not in (_OK, *fine):
-            told = str(parsed.get("message", ""))[:500]
+            message = str(parsed.get("message", ""))[:500]
             remedy = _LOGIN if status in _NOT_LET_IN else ""
             raise RegistryRefusedError(
                 f"the schema registry answers {where} with {status}"
-                f"{f' ({told})' if told else ''}{remedy}",
+                f"{f' ({message})' if message else ''}{remedy}",
                 status,
             )
         return parsed if status == _OK else {}

@@ -29,8 +29,8 @@ def entry(fault: Fault) -> str:
     again = [f"{much} may come again"] if fault.repeats_s else []
     allowed = "; ".join([*again, *(f"`{text}`" for text in fault.allows)])
     over = "" if fault.holds else " It is over at once."
-    told = f"{fault.does}{over} Needs {', '.join(fault.needs)}. Allowed: {allowed}."
-    return f"## {fault.name}\n\n{wrapped(told)}\n\n{wrapped(f'What helps: {fault.better}.')}"
+    does = f"{fault.does}{over} Needs {', '.join(fault.needs)}. Allowed: {allowed}."
+    return f"## {fault.name}\n\n{wrapped(does)}\n\n{wrapped(f'What helps: {fault.better}.')}"
 
 
 def page() -> str:

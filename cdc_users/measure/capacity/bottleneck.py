@@ -112,8 +112,8 @@ def _by_latency(figures: StageFigures) -> StageLimit:
     part = max(known, key=lambda name: known[name])
     stage = OF_PART[part]
     share = known[part] / total
-    told = f"events spend {share:.0%} of their time there, and nothing piles up"
-    return StageLimit(stage, None, f"{_named(stage, figures)}: {told}{_machine(figures)}")
+    words = f"events spend {share:.0%} of their time there, and nothing piles up"
+    return StageLimit(stage, None, f"{_named(stage, figures)}: {words}{_machine(figures)}")
 
 
 def _named(stage: str, figures: StageFigures) -> str:

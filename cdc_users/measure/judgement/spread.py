@@ -37,14 +37,14 @@ def spread_of(figures: Sequence[float]) -> Spread | None:
 
 def spread_notes(steps: Sequence[StepResult]) -> list[str]:
     """One sentence for each configuration that was run several times over."""
-    told = []
+    sentences = []
     for name, rates in _rates(steps).items():
         if (spread := spread_of(rates)) is not None:
-            told.append(
+            sentences.append(
                 f"{name} in {len(rates)} rounds: {spread.least:,.0f} to {spread.most:,.0f}/s,"
                 f" median {spread.median:,.0f}/s; they are {spread.share:.0%} apart"
             )
-    return told
+    return sentences
 
 
 def _rates(steps: Sequence[StepResult]) -> Mapping[str, list[float]]:

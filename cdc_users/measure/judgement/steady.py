@@ -61,18 +61,18 @@ def _left_behind(step: StepFacts) -> Iterator[str]:
     )
     if step.left_s - usual_s <= max(LEFT_S, LEFT_SHARE * step.loaded_s):
         return
-    told = (
+    facts = (
         f"after {step.loaded_s:.1f} s of load the last events took {step.left_s:.1f} s to arrive,"
         f" where {usual_s:.1f} s had been usual"
     )
     if step.loaded_s < JUDGED_S:
         yield (
-            f"too short to judge whether a backlog grows: {told}; hold the load for"
+            f"too short to judge whether a backlog grows: {facts}; hold the load for"
             f" {JUDGED_S:g} s or more (--duration), or lower the rate"
         )
     else:
         yield (
-            f"no steady state: {told}; lower the rate to what the pipeline can hold, or hold the"
+            f"no steady state: {facts}; lower the rate to what the pipeline can hold, or hold the"
             " load for longer"
         )
 

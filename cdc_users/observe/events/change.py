@@ -134,8 +134,8 @@ class ChangeParser:
         for place in sample:
             table, row = tables[place], self._row(changes[place])[1]
             if (probe := row.get(table.probe)) is not None:
-                told = changes[place].get(SCALES)
-                scales = told if isinstance(told, dict) else {}  # a message may have this key
+                given = changes[place].get(SCALES)
+                scales = given if isinstance(given, dict) else {}  # a message may have this key
                 values = [
                     pointed(row.get(name, UNAVAILABLE), scales.get(name)) for name in table.kinds
                 ]

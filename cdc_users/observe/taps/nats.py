@@ -80,8 +80,10 @@ class NatsTap(Tap):
         return int(there["state"]["last_seq"])
 
     def _time_us(self, link: NatsLink) -> int:
-        told = link.jetstream(f"STREAM.INFO.{self._settings.stream}")["ts"]
-        return round(datetime.fromisoformat(told[:26].rstrip("Z") + "+00:00").timestamp() * 1e6)
+        time_text = link.jetstream(f"STREAM.INFO.{self._settings.stream}")["ts"]
+        return round(
+            datetime.fromisoformat(time_text[:26].rstrip("Z") + "+00:00").timestamp() * 1e6
+        )
 
     def _round(self) -> bool:
         """Take the waiting messages, or wait a little for one; returns whether there was one.

@@ -77,7 +77,7 @@ class StreamFeed:
             )
         except ChangeError as error:
             if len(read) == 1:
-                self._tell(partition, read[0][0], error)
+                self._reject(partition, read[0][0], error)
                 return
             middle = len(read) // 2
             self._take(partition, read[:middle], seen_us)
@@ -90,7 +90,7 @@ class StreamFeed:
                 events = replace(events, late_us=max(0, waited_us))
             self._record.take(events)
 
-    def _tell(self, partition: int, item: StreamItem, error: Exception) -> None:
+    def _reject(self, partition: int, item: StreamItem, error: Exception) -> None:
         self._record.fail(
             f"an event cannot be read: {error} (partition {partition}, position {item.position})"
         )
@@ -104,7 +104,7 @@ class StreamFeed:
         try:
             change = change_of(orjson.loads(item.data), self._parser.place)
         except ValueError as error:
-            self._tell(partition, item, error)
+            self._reject(partition, item, error)
             return None
         if change["op"] == NO_ROW:
             return None  # a table was emptied; that is no row's event

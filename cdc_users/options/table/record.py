@@ -115,8 +115,8 @@ def option(
     **known: Any,
 ) -> Any:
     """A field that is an option: its reader, its help, and the rest of its record."""
-    told = takes or getattr(read, "takes", "")
-    record = Option(read, text, default, unset, told, **known)
+    text_of_values = takes or getattr(read, "takes", "")
+    record = Option(read, text, default, unset, text_of_values, **known)
     return field(metadata={_RECORD: record})
 
 

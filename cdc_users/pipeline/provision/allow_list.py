@@ -193,10 +193,10 @@ def outlet_mistakes(
         named = environ.get(variable, "")
         found += access_mistakes(declared.prefix, environ)
         if not declared.is_endpoint(named):
-            told = repr(named) if named else "missing"
+            shown = repr(named) if named else "missing"
             found.append(
                 f"--sink-tap {kind} takes its server from {variable} (url in the file's [[tap]]),"
-                f" which is {told}; write {declared.form}, without a login"
+                f" which is {shown}; write {declared.form}, without a login"
             )
             continue
         try:

@@ -220,10 +220,10 @@ def _disturbed(before: Condition, now: Condition) -> Iterator[str]:
         elif table.columns != earlier.columns:
             left = sorted(set(earlier.columns) - set(table.columns))
             come = sorted(set(table.columns) - set(earlier.columns))
-            told = [f"without {', '.join(left)}"] * bool(left) + [f"with {', '.join(come)}"] * bool(
-                come
-            )
-            yield f"somebody altered source table {name}: it is now {' and '.join(told)}"
+            changes = [f"without {', '.join(left)}"] * bool(left) + [
+                f"with {', '.join(come)}"
+            ] * bool(come)
+            yield f"somebody altered source table {name}: it is now {' and '.join(changes)}"
         elif table.file != earlier.file:
             yield f"somebody emptied or rewrote source table {name} (TRUNCATE, VACUUM FULL)"
 

@@ -171,14 +171,14 @@ def run_time(parsed: Namespace, scenario: str, idle: Mapping[str, str]) -> list[
     """Use `--run-time` as `--duration` where that is possible; returns its mistakes otherwise."""
     if parsed.run_time is None:
         return []
-    told = f"--run-time {parsed.run_time}s"
+    option = f"--run-time {parsed.run_time}s"
     if "duration" in idle:
-        return [f"{told} does nothing in {scenario}; {idle['duration']}"]
+        return [f"{option} does nothing in {scenario}; {idle['duration']}"]
     for name in ("duration", "stages"):
         if getattr(parsed, name):
-            return [f"{told} does nothing beside --{name}; leave it out"]
+            return [f"{option} does nothing beside --{name}; leave it out"]
     if not parsed.rate:
-        return [f"{told} needs --rate: other loads end when all is written; leave it out"]
+        return [f"{option} needs --rate: other loads end when all is written; leave it out"]
     parsed.duration, parsed.run_time = f"{parsed.run_time}s", None
     return []
 

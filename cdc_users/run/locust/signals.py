@@ -98,14 +98,14 @@ def handle_worker_signals(environment: Environment, *, forked: bool) -> None:
     """On a worker: a forked one ends only with its master. Another one takes no more arrivals, and
     leaves when the master ends the run, or after a while.
     """
-    told = Event()
+    signalled = Event()
 
     def on_signal() -> None:
         if forked:
             return
-        if told.is_set():
+        if signalled.is_set():
             _end_at_once(INTERRUPTED)
-        told.set()
+        signalled.set()
         gevent.spawn(_leave_as_worker, environment)
 
     for number in STOPPING:

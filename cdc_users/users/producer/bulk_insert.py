@@ -189,11 +189,11 @@ class InsertFlight(Flight):
                 phone, phone_told = f"{_PHONE_HEAD}{digits}", f"t14:{digits};"
             balance, balance_told = _balance(key) if key % 5 else ("\x00", "n;")
             email = f"customer-{key}@example.test"
-            told = (
+            row_text = (
                 f"{key};1;{names_told}t{len(email)}:{email};"
                 f"{phone_told}{balance_told}z{us};{note_told}"
             )
-            code = zlib.crc32(told.encode("latin-1"))
+            code = zlib.crc32(row_text.encode("latin-1"))
             text = texts[key % tables]
             position = f'{_SOME}{chr(4 * len(str(lsn)) + 14)}["{lsn}","{lsn}"]'
             value = (

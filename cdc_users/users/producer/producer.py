@@ -125,7 +125,7 @@ class AvroProducer:
         self._flights: deque[Flight] = deque()
         self._lsns = itertools.count(FIRST_LSN)
         self._widening: Widening | None = None
-        self._told_s = time.monotonic()
+        self._shown_s = time.monotonic()
 
     @classmethod
     def open(
@@ -247,8 +247,8 @@ class AvroProducer:
             flight = self._flights.popleft()
             self.figures.note(flight)
             landed.append(flight)
-        if time.monotonic() - self._told_s > PROGRESS_S:
-            self._tell()
+        if time.monotonic() - self._shown_s > PROGRESS_S:
+            self._show_progress()
         return landed
 
     def flush(self, limit_s: float) -> Sequence[Flight]:
@@ -262,8 +262,8 @@ class AvroProducer:
             self._producer.flush(limit_s)
         return self.poll()
 
-    def _tell(self) -> None:
-        self._told_s = time.monotonic()
+    def _show_progress(self) -> None:
+        self._shown_s = time.monotonic()
         figures = self.figures
         logger.info(
             "benchmark.produce.progress",

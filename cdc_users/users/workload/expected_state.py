@@ -34,16 +34,17 @@ class FinalState:
 
 
 def final_state(
-    workload: Workload, size: int, told: Mapping[int, Outcomes], settled: Mapping[int, Outcomes]
+    workload: Workload, size: int, known: Mapping[int, Outcomes], settled: Mapping[int, Outcomes]
 ) -> FinalState:
     """The final state of all writers' keys.
 
-    `size` is the operations per transaction. `told` has the outcomes of each writer's sequences as
+    `size` is the operations per transaction. `known` has the outcomes of each writer's sequences as
     the writer knew them during the run; `settled` has the true outcomes, as far as they were found
     out.
     """
     parts = [
-        _of_writer(workload, size, writer, told[writer], settled[writer]) for writer in sorted(told)
+        _of_writer(workload, size, writer, known[writer], settled[writer])
+        for writer in sorted(known)
     ]
     if not parts:
         parts = [_pack({}, set())]
@@ -67,11 +68,11 @@ class Done:
         return self.first + len(self.touches) - 1
 
 
-def transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> Iterator[Done]:
+def transactions(workload: Workload, size: int, writer: int, known: Outcomes) -> Iterator[Done]:
     """All transactions of a writer, repeated in order."""
     keys = key_space(writer, workload)
     sequence = 1
-    for outcome, end in _runs(told):
+    for outcome, end in _runs(known):
         while sequence <= end:
             touches = keys.touches(size, writer * KEYS_PER_WRITER + sequence)
             keys.settle(
@@ -83,14 +84,14 @@ def transactions(workload: Workload, size: int, writer: int, told: Outcomes) -> 
 
 
 def _of_writer(
-    workload: Workload, size: int, writer: int, told: Outcomes, settled: Outcomes
+    workload: Workload, size: int, writer: int, known: Outcomes, settled: Outcomes
 ) -> FinalState:
     if workload.only_inserts:
         return _of_inserts(writer * KEYS_PER_WRITER, settled)
     acked, unknown = _Cursor(settled.acked), _Cursor(settled.unknown)
     last: dict[int, tuple[int, bool]] = {}
     doubtful: set[int] = set()
-    for done in transactions(workload, size, writer, told):
+    for done in transactions(workload, size, writer, known):
         if acked.holds(done.first):
             last |= {t.key: (t.key_version, t.operation is Operation.DELETE) for t in done.touches}
         elif unknown.holds(done.first):
@@ -119,11 +120,11 @@ def _pack(last: Mapping[int, tuple[int, bool]], doubtful: set[int]) -> FinalStat
     )
 
 
-def _runs(told: Outcomes) -> Iterator[tuple[Outcome, int]]:
+def _runs(known: Outcomes) -> Iterator[tuple[Outcome, int]]:
     """Outcomes in the order of sequences, each with the last sequence of its run."""
-    runs: list[tuple[SequenceRange, Outcome]] = [(run, "acked") for run in told.acked]
-    runs += [(run, "failed") for run in told.failed]
-    runs += [(run, "unknown") for run in told.unknown]
+    runs: list[tuple[SequenceRange, Outcome]] = [(run, "acked") for run in known.acked]
+    runs += [(run, "failed") for run in known.failed]
+    runs += [(run, "unknown") for run in known.unknown]
     for (_, last), outcome in sorted(runs):
         yield outcome, last
 

@@ -39,14 +39,14 @@ class PartitionQueue:
         self.waiting_bytes = self.taken_bytes = 0
         self.paused = False
         self.filled, self.resting, self.empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._tell()
+        self._set_events()
 
     def put(self, chunk: Chunk) -> None:
         """Add messages at the end."""
         self.chunks.append(chunk)
         self.depth += len(chunk)
         self.waiting_bytes += chunk.bytes
-        self._tell()
+        self._set_events()
 
     @property
     def bytes(self) -> int:
@@ -84,33 +84,33 @@ class PartitionQueue:
         whole = joined(taken)
         self.taken_bytes = whole.bytes if self.chunks else self.waiting_bytes
         self.waiting_bytes -= self.taken_bytes
-        self._tell()
+        self._set_events()
         return whole
 
     def begin(self, count: int) -> None:
         """The oldest `count` messages are in flight from now, until `finish`."""
         self.depth -= count
         self.in_flight = count
-        self._tell()
+        self._set_events()
 
     def finish(self) -> None:
         """The messages in flight are finished."""
         self.in_flight = 0
-        self._tell()
+        self._set_events()
 
     def close(self) -> None:
         """Drop the waiting messages, and let none begin; messages in flight stay in flight."""
         self.closed = True
         self.chunks.clear()
         self.depth = self.waiting_bytes = 0
-        self._tell()
+        self._set_events()
 
     def stop(self) -> None:
         """Forget also what is in flight: nobody works on it any more, and it takes no room."""
         self.in_flight = self.taken_bytes = 0
         self.close()
 
-    def _tell(self) -> None:
+    def _set_events(self) -> None:
         for event, true in (
             (self.filled, bool(self.chunks)),
             (self.resting, self.in_flight == 0),

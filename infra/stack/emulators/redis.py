@@ -32,12 +32,18 @@ def _binary() -> Path:
 
 def recipe(directory: Path, port: int) -> Recipe:
     """How to run the server; it keeps all data in memory."""
-    told = {"bind": HOST, "port": str(port), "save": "", "appendonly": "no", "dir": str(directory)}
+    settings = {
+        "bind": HOST,
+        "port": str(port),
+        "save": "",
+        "appendonly": "no",
+        "dir": str(directory),
+    }
     return Recipe(
         name="redis",
         command=[
             str(_binary()),
-            *(part for name, text in told.items() for part in (f"--{name}", text)),
+            *(part for name, text in settings.items() for part in (f"--{name}", text)),
         ],
         probe=lambda: _probe(f"redis://{HOST}:{port}"),
         prepare=lambda: None,

@@ -77,13 +77,13 @@ def verify(endpoints: Endpoints) -> Endpoints:
         except StackConfigError:
             raise
         except (*SILENCE, StackError, requests.RequestException) as error:
-            told = (
+            why = (
                 connect_trouble(error)
                 if isinstance(error, requests.RequestException)
                 else str(error)
             )
             raise StackError(
-                f"{probe.title} ({probe.place}) does not answer as it should: {told.strip()}; see"
+                f"{probe.title} ({probe.place}) does not answer as it should: {why.strip()}; see"
                 " that server's log, or name another one"
             ) from error
     return endpoints

@@ -99,5 +99,5 @@ def probe_connect(url: str, environ: Mapping[str, str]) -> None:
         raise StackError(
             f"Kafka Connect at {url} has no Debezium connector for Postgres; install it there"
         )
-    told = ask_connect("GET", f"{url}/connectors", timeout=PROBE_S, environ=environ)
-    told.raise_for_status()
+    answer = ask_connect("GET", f"{url}/connectors", timeout=PROBE_S, environ=environ)
+    answer.raise_for_status()

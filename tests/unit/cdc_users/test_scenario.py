@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cdc_users.measure.schedule.plan import Schedule
-from cdc_users.scenario import Pipeline, Step, level, platform_arguments, rig_of
+from cdc_users.scenario import Pipeline, Step, level, platform_arguments, rig_key
 
 
 def step(count: int, lanes: int) -> Step:
@@ -38,7 +38,7 @@ def test_a_step_alone_shares_its_rig_with_nobody() -> None:
     alone = replace(shared, alone=True)
 
     keys = [
-        rig_of(number, each) for number, each in enumerate((shared, alone, alone, shared), start=1)
+        rig_key(number, each) for number, each in enumerate((shared, alone, alone, shared), start=1)
     ]
 
     assert len(set(keys)) == 3

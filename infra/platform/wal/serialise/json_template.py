@@ -34,7 +34,7 @@ _FEW_PATTERNS = 32
 _MOST_TEXTS = 1000
 _OF_INTEGERS = b"-0123456789"
 #: What no integer of Postgres's looks like after a comma: empty, -0, or a leading zero.
-_NO_INTEGER = re.compile(rb",(?:,|-[,0]|0[0-9])")
+_NOT_INTEGERS = re.compile(rb",(?:,|-[,0]|0[0-9])")
 _NOT_FINITE = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
@@ -232,7 +232,7 @@ def _as_json(type_oid: int, pieces: list[bytes]) -> list[bytes]:
 
 def _check_integers(pieces: Sequence[bytes]) -> None:
     joined = b",".join([b"", *pieces, b""])
-    if joined.translate(None, _OF_INTEGERS) != b"," * (1 + len(pieces)) or _NO_INTEGER.search(
+    if joined.translate(None, _OF_INTEGERS) != b"," * (1 + len(pieces)) or _NOT_INTEGERS.search(
         joined
     ):
         raise ValueError("there is an integer that is not written as Postgres writes it")

@@ -52,9 +52,9 @@ class RegistryDoorSettings(msgspec.Struct, frozen=True):
 
 def allowed(header: str, settings: RegistryDoorSettings) -> bool:
     """Whether an Authorization header is the user's (RFC 7617)."""
-    scheme, _, told = header.partition(" ")
+    scheme, _, encoded = header.partition(" ")
     try:
-        given = base64.b64decode(told, validate=True)
+        given = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         return False
     wanted = f"{settings.user}:{settings.password}".encode()

@@ -6,7 +6,7 @@ import pytest
 
 from cdc_users.error import OptionsError
 from cdc_users.options.options import resolve, texts
-from cdc_users.scenario import Step, rig_of
+from cdc_users.scenario import Step, rig_key
 from infra.faults.fault import faults
 from locustfiles.faults import FaultsShape
 
@@ -67,7 +67,7 @@ def test_a_sink_is_watched_beside_its_platform_and_a_relay_stands_where_one_is_n
 def test_what_leaves_a_pipeline_behind_that_nobody_can_use_has_one_of_its_own() -> None:
     found = steps(faults="drop-slot,pause-kafka,end-walsender")
     rigs = {
-        name: rig_of(number, step)
+        name: rig_key(number, step)
         for number, (name, step) in enumerate(zip(names(found), found, strict=True), start=1)
     }
 

@@ -174,4 +174,11 @@ UNTOLD = (
         f"{UNIT}/platform/wal/serialise/test_change_avro.py"
         "::test_a_value_that_was_not_sent_is_the_old_rows_where_that_is_whole",
     ),
+    Mutation(
+        "K4 a new column's default is not given to rows of older events",
+        f"{SINKS}/iceberg/upsert.py",
+        "pa.array([defaults.get(column.name)], column.type)",
+        "pa.array([None], column.type)",
+        f"{_SCHEMA}::test_rows_of_events_that_lack_a_new_column_have_its_default_or_what_they_had",
+    ),
 )

@@ -337,7 +337,8 @@ class IcebergSink(SinkConnector):
         summary, incomplete = books.summary(tag), Counter[Partition]()
         with table.transaction() as change:
             if self._upsert:
-                incomplete = apply_state(change, table, pieces, summary)
+                defaults = self._defaults if self._is_own else {}
+                incomplete = apply_state(change, table, pieces, summary, defaults)
             else:
                 change.append(appended_rows(table, pieces), snapshot_properties=summary)
             books.keep(change, tag)

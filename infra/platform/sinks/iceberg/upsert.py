@@ -114,16 +114,24 @@ def give_defaults(
 
 
 def apply_state(
-    change: Transaction, table: Table, pieces: Sequence[Piece], summary: dict[str, str]
+    change: Transaction,
+    table: Table,
+    pieces: Sequence[Piece],
+    summary: dict[str, str],
+    defaults: Mapping[str, Any],
 ) -> Counter[Partition]:
     """Bring the table to the state after these events of one key, within a transaction.
+
+    An event may lack a column of the table: one that was new after it, or one that is not the
+    source's. Its row keeps the column's value, and a new row has the column's default.
 
     Returns how many rows were inserted without values that the source did not send.
     """
     key = pieces[0].key
     target = table.schema().as_arrow()
     rows = [(piece, row) for piece in pieces for row in _listed(fitted(piece.rows, target))]
-    before = _known(table, key, [row for _, row in rows if row[NOT_SENT]])
+    absent = {id(piece): _absent(piece, target, defaults) for piece in pieces}
+    before = _known(table, key, [row for piece, row in rows if row[NOT_SENT] or absent[id(piece)]])
     after: dict[tuple[Any, ...], ArrowRow | None] = {}
     incomplete: dict[tuple[Any, ...], Partition] = {}
     for piece, row in rows:
@@ -133,8 +141,10 @@ def apply_state(
             incomplete.pop(place, None)
         elif earlier is None:
             incomplete[place] = piece.place
-        known = row | {name: (earlier or {}).get(name) for name in row[NOT_SENT] or ()}
-        after[place] = None if row[DELETED] else {name: known.get(name) for name in target.names}
+        known = row | dict.fromkeys(row[NOT_SENT] or ()) | absent[id(piece)]
+        if earlier is not None:
+            known |= {name: earlier[name] for name in (*(row[NOT_SENT] or ()), *absent[id(piece)])}
+        after[place] = None if row[DELETED] else {name: known[name] for name in target.names}
     kept = [row for row in after.values() if row is not None]
     whole = pa.Table.from_pylist(kept, schema=in_numbers(target)).cast(target)
     if table.current_snapshot() is None:
@@ -147,6 +157,15 @@ def apply_state(
         snapshot_properties=summary,
     )
     return Counter(incomplete.values())
+
+
+def _absent(piece: Piece, target: Any, defaults: Mapping[str, Any]) -> ArrowRow:
+    """The table's columns that these events lack, each with its default, or NULL."""
+    lacking = [column for column in target if column.name not in piece.rows.schema.names]
+    if not lacking:
+        return {}
+    values = [pa.array([defaults.get(column.name)], column.type) for column in lacking]
+    return _listed(pa.Table.from_arrays(values, schema=pa.schema(lacking)))[0]
 
 
 def check_key_change(

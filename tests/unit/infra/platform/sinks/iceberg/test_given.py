@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -134,6 +135,24 @@ async def test_rows_whose_key_is_null_are_refused_since_all_of_them_would_be_one
 
     with pytest.raises(RefusedError, match="id is NULL"):
         await given.put(Event("c", 1, (None, "one")), Event("c", 1, (None, "another")))
+
+
+async def test_a_column_that_the_events_lack_keeps_what_others_wrote_there(given: Given) -> None:
+    note = NestedField(3, "note", StringType())
+    given.make(ID, STATE, note)
+    await given.put(Event("c", 1, (1, "new")))
+    catalog = load_catalog(CATALOG, **given.properties)
+    table = catalog.load_table("test.rows")
+    row = {"id": 1, "state": "new", "note": "by hand"}
+    table.overwrite(pa.Table.from_pylist([row], schema=table.schema().as_arrow()))
+    catalog.close()
+
+    rows = await given.put(Event("u", 1, (1, "changed")), Event("c", 2, (2, "new")))
+
+    assert [(row["id"], row["state"], row["note"]) for row in rows] == [
+        (1, "changed", "by hand"),
+        (2, "new", None),
+    ]
 
 
 @pytest.mark.parametrize("name", ["cdc_not_sent", "cdc_deleted"])

@@ -4,6 +4,7 @@ tells.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,14 @@ def test_a_column_that_holds_less_than_before_is_known(known: Any, coming: Any, 
 
 
 async def written(
-    directory: Path, upsert: bool, *changes: tuple[Columns, tuple[Any, ...]]
+    directory: Path,
+    upsert: bool,
+    *changes: tuple[Columns, tuple[Any, ...]],
+    together: Collection[int] = (),
 ) -> list[dict[str, Any]]:
-    """The table after a row by each of these schemas."""
+    """The table after a row by each of these schemas; those at `together` wait for the commit of
+    the next.
+    """
     properties = local_properties(str(directory))
     sink = IcebergSink(properties, "test.rows", upsert=upsert)
     await sink.open()
@@ -54,7 +60,8 @@ async def written(
             partition = Partition(columns={**ID, **columns})
             partition.offset = offset
             await sink.write(partition.batch([Event("c", row[0], row)]))
-            await sink.flush()
+            if offset not in together:
+                await sink.flush()
     finally:
         await sink.close()
     catalog = load_catalog(CATALOG, **properties)
@@ -95,6 +102,27 @@ async def test_rows_have_the_default_of_a_column_that_is_new(tmp_path: Path) -> 
     assert rows == [
         {"id": 1, "state": "old", "size": 7, "note": None},
         {"id": 2, "state": "new", "size": 8, "note": "n"},
+    ]
+
+
+@pytest.mark.parametrize("together", [(), (0,), (1,), (0, 1), (1, 2), (0, 1, 2), (0, 1, 2, 3)])
+async def test_rows_of_events_that_lack_a_new_column_have_its_default_or_what_they_had(
+    tmp_path: Path, together: tuple[int, ...]
+) -> None:
+    """Whatever is in one commit: events of the old columns, of a commit with those of the new ones
+    or of a partition that is behind.
+    """
+    before: Columns = {"state": ("string", True)}
+    after: Columns = {**before, "day": ("int", False, 7)}
+    changes = (before, (1, "old")), (before, (2, "old")), (after, (3, "new", 8))
+    late = (before, (3, "late")), (before, (4, "late"))
+    rows = await written(tmp_path, True, *changes, *late, together=together)
+
+    assert rows == [
+        {"id": 1, "state": "old", "day": 7},
+        {"id": 2, "state": "old", "day": 7},
+        {"id": 3, "state": "late", "day": 8},
+        {"id": 4, "state": "late", "day": 7},
     ]
 
 

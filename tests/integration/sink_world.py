@@ -109,6 +109,7 @@ class _Breaking:
         self.when: When | None = None
         self.open, self.identify, self.positions = inner.open, inner.identify, inner.positions
         self.flush, self.close = inner.flush, inner.close
+        self.incomplete_rows = inner.incomplete_rows
 
     async def write(self, batch: Batch) -> WriteStatus:
         when, self.when = self.when, None

@@ -13,7 +13,7 @@ from typing import Protocol
 from cdc_users.options.options import BY_NAME, OPTIONS
 from cdc_users.options.table.record import LEAVE, Option, flag_of
 from cdc_users.pipeline.declaration import is_direct
-from cdc_users.scenario import Step
+from cdc_users.scenario import Step, listed
 
 
 class ReadsOptions(Protocol):
@@ -68,8 +68,8 @@ def _unused_by_the_pipelines(options: Sequence[Option], steps: Sequence[Step]) -
         ]
     sinks = {step.pipeline.sink for step in steps}
     return [
-        f"{option.flag} does nothing without the sink {option.sink}; name that sink, or leave it"
-        " out"
+        f"{option.flag} does nothing without the sink {' or '.join(listed(option.sink))}; name that"
+        " sink, or leave it out"
         for option in options
-        if option.sink and option.sink not in sinks
+        if option.sink and sinks.isdisjoint(listed(option.sink))
     ]

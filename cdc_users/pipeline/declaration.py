@@ -37,6 +37,7 @@ OUTLET_GROUP = "locust_cdc.outlets"
 #: The value for no sink.
 DEFAULT_SINK = "counting"
 _OUR_READER = "infra.platform.wal"
+_OUR_PLATFORM = "infra.platform"
 #: Arguments of the platform's command line: names without dashes, and values.
 Arguments = Mapping[str, object]
 
@@ -74,7 +75,8 @@ class SinkDeclaration:
     (scenario.platform_arguments); `options` are those that only this sink has, each with the
     argument that it becomes. `package` is what a plain installation lacks, and `extra` brings it.
     `writes` says whether a write takes enough time for a line in tables; a sink that is not `real`
-    was made for measuring.
+    was made for measuring. `module` starts what writes to the sink, which is ready within
+    `ready_s`; `fetch` downloads its files before anything is created.
     """
 
     name: str
@@ -89,6 +91,14 @@ class SinkDeclaration:
     extra: str = ""
     writes: bool = True
     real: bool = True
+    module: str = _OUR_PLATFORM
+    ready_s: float = 60.0
+    fetch: Callable[[], None] = _nothing_to_fetch
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the reference platform writes to it."""
+        return self.module == _OUR_PLATFORM
 
     @property
     def seen(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.stack.artifacts.artifact import DownloadProgress, fetch, locked, unpacked
@@ -24,11 +24,17 @@ def distribution(name: str, environ: Mapping[str, str], progress: DownloadProgre
     return unpacked(place, environ, progress)
 
 
+def libraries(name: str, environ: Mapping[str, str], progress: DownloadProgress) -> Sequence[Path]:
+    """The jars of a set in the lock, downloaded; raises StackError."""
+    return tuple(fetch(locked(LOCK)[name], environ, progress).values())
+
+
 def main() -> int:
     """Download all of them."""
     try:
-        for name in locked(LOCK):
-            distribution(name, os.environ, lambda text: print(text, file=sys.stderr))
+        for name, files in locked(LOCK).items():
+            get = libraries if files[0].name.endswith(".jar") else distribution
+            get(name, os.environ, lambda text: print(text, file=sys.stderr))
     except StackError as error:
         print(error, file=sys.stderr)
         return 3

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from infra.stack.endpoints import Endpoints
 from tests.scenarios.locust_process import LocustProcess
@@ -31,6 +32,9 @@ def left_of(stack: Endpoints, run: str) -> list[str]:
         names = [
             str(name) for query in LEFT.values() for (name,) in connection.execute(query).fetchall()
         ]
+    admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
+    names += admin.list_topics(timeout=10.0).topics
+    names += [group.group_id for group in admin.list_consumer_groups().result(10.0).valid]
     return [name for name in names if run in name]
 
 
@@ -65,7 +69,14 @@ def test_debezium_server_is_audited_where_it_writes(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", [*DEBEZIUM_SERVER, "postgres-subscription"])
+def test_icebergs_own_sink_is_audited_by_the_table_that_it_appends_to(
+    stack: Endpoints, results: Path
+) -> None:
+    audited(stack, results, "iceberg-connect", 5000, FIRST_S)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", [*DEBEZIUM_SERVER, "iceberg-connect", "postgres-subscription"])
 def test_100_000_mixed_changes_are_audited(stack: Endpoints, results: Path, name: str) -> None:
     audited(stack, results, name, 100_000, LONG_S)
 

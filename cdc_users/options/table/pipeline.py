@@ -112,6 +112,6 @@ class SinkOptions:
         "How often the Iceberg sink commits.",
         default="1s",
         takes=A_TIME,
-        sink="iceberg",
+        sink="iceberg,iceberg-connect",
         direct=False,
     )

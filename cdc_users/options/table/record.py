@@ -48,7 +48,7 @@ class Option:
     not_in: Mapping[str, str] = field(default_factory=dict)
     #: The only kinds of shape that read it; empty: all kinds that `not_in` does not name.
     only_in: tuple[str, ...] = ()
-    #: The only sink that reads it; empty: any.
+    #: The only sinks that read it, by comma; empty: any.
     sink: str = ""
     #: Whether only an open loop reads it.
     paced: bool = False

@@ -27,6 +27,7 @@ from cdc_users.observe.settings import (
 from cdc_users.pipeline.declaration import (
     Arguments,
     CaptureDeclaration,
+    SinkDeclaration,
     asks_aws,
     captures,
     feeds_consumer,
@@ -37,7 +38,6 @@ from cdc_users.pipeline.declaration import (
     transports,
 )
 from cdc_users.pipeline.prepared import Prepared
-from cdc_users.pipeline.process.child_process import READY_S
 from cdc_users.scenario import own_arguments, platform_arguments
 from cdc_users.users.target import LaneTarget
 from infra.client.environment import for_python, module_command
@@ -68,21 +68,28 @@ class Wiring(Prepared):
         return captures().by_name[self.pipeline.capture]
 
     @property
+    def sink(self) -> SinkDeclaration:
+        """The declaration of what the platform writes to."""
+        return sinks().by_name[self.pipeline.sink]
+
+    @property
     def ready_s(self) -> float:
         """The longest time that a platform instance may take to become ready."""
-        return self.capture.ready_s if self.direct else READY_S
+        return self.capture.ready_s if self.direct else self.sink.ready_s
 
     @property
     def foreign(self) -> bool:
         """Whether software other than ours writes to the place that our tap watches."""
         if self.direct:
             return not self.capture.is_ours
-        return bool(self.pipeline.sink_tap)
+        return bool(self.pipeline.sink_tap) or not self.sink.is_ours
 
     @property
     def outlet(self) -> str:
         """Where events come out, in one word."""
-        return self.pipeline.sink_tap or transports().by_name[self.pipeline.transport].label
+        to_transport = self.direct or self.sink.is_ours
+        label = transports().by_name[self.pipeline.transport].label
+        return self.pipeline.sink_tap or (label if to_transport else self.pipeline.sink)
 
     @property
     def target(self) -> LaneTarget:
@@ -102,7 +109,7 @@ class Wiring(Prepared):
         """
         common = {"run": self.run, "held": "yes" if held else "no"}
         arguments = {**common, **(self._reader(tap) if self.direct else self._consumer(tap))}
-        module = self.capture.module if self.direct else "infra.platform"
+        module = self.capture.module if self.direct else self.sink.module
         own = shlex.split(self.pipeline.platform) or module_command(module)
         return [*own, *(f"--{name}={value}" for name, value in arguments.items())]
 
@@ -133,7 +140,7 @@ class Wiring(Prepared):
         }
 
     def _consumer(self, tap: TapPlace) -> Arguments:
-        sink, names = sinks().by_name[self.pipeline.sink], self.names
+        sink, names = self.sink, self.names
         told = platform_arguments(self.pipeline)
         return {
             "bootstrap": names.kafka_relayed or self.endpoints.kafka_bootstrap,
@@ -210,9 +217,8 @@ class Wiring(Prepared):
         if kind:
             watched = outlets().by_name[kind].tap(self, place)
             return replace(watched, probe_path=self.pipeline.probe_path)
-        declared = sinks().by_name[self.pipeline.sink]
-        tap = declared.tap(self)
-        return declared.watch(self) if tap is None and self.pipeline.watched else tap
+        tap = self.sink.tap(self)
+        return self.sink.watch(self) if tap is None and self.pipeline.watched else tap
 
     def finals(self) -> list[tuple[FinalSide | None, FinalSide]]:
         """The pairs of tables that are compared at the end: each source table with the sink's. The
@@ -236,7 +242,7 @@ class Wiring(Prepared):
         # A place is not split at commas, because a stream's name may contain some.
         if kind and (side := outlets().by_name[kind].final(self, place)) is not None:
             return [side]
-        return [sinks().by_name[self.pipeline.sink].final(self)]
+        return [self.sink.final(self)]
 
     def _as_own(self, side: FinalSide, number: int) -> FinalSide:
         """The side with the columns of the user's own table, if it is one."""

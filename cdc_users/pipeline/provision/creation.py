@@ -32,6 +32,7 @@ def fetch_files(pipeline: Pipeline) -> None:
     """Download the files of a pipeline's processes, once for each user; this may take long."""
     if sources().by_name[pipeline.source].database:
         captures().by_name[pipeline.capture].fetch()
+    sinks().by_name[pipeline.sink].fetch()
 
 
 @dataclass(slots=True)

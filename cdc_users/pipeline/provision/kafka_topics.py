@@ -111,6 +111,13 @@ def delete_groups(bootstrap: str, names: Sequence[str]) -> None:
                 time.sleep(POLL_S)
 
 
+def groups_with(bootstrap: str, prefix: str) -> list[str]:
+    """The names of the consumer groups that begin with a prefix."""
+    admin = _admin(bootstrap)  # keeps the client alive, as above
+    listed = admin.list_consumer_groups(request_timeout=DEADLINE_S).result(DEADLINE_S)
+    return [one.group_id for one in listed.valid if one.group_id.startswith(prefix)]
+
+
 def delete_subjects(registry_url: str, topic: str) -> None:
     """Remove the topic's key and value subjects from the schema registry."""
     try:

@@ -29,7 +29,8 @@ def _final(prepared: Prepared) -> IcebergSideSettings:
     return IcebergSideSettings(warehouse=names.warehouse, table=names.sink_table, mode=mode)
 
 
-def _provision(ground: Ground) -> MadeNames:
+def make_warehouse(ground: Ground) -> MadeNames:
+    """Make an empty warehouse, and name the table that will be in it."""
     place = ground.checkout / ".stack" / "runs" / f"{ground.name}-iceberg"
     Path(ground.note("directory", str(place))).mkdir(parents=True)
     return {"warehouse": str(place), "sink_table": f"{ground.name}.{ground.tables[0]}"}
@@ -40,7 +41,7 @@ ICEBERG = SinkDeclaration(
     arguments=_arguments,
     tap=_tap,
     final=_final,
-    provision=_provision,
+    provision=make_warehouse,
     takes=("iceberg-mode", "iceberg-commit-interval-ms"),
     package="pyiceberg",
     extra="iceberg",

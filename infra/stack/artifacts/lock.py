@@ -1,5 +1,5 @@
-"""Makes artifacts.json, the lock of the Java servers' files, from pom.xml (for maintainers: `make
-lock`).
+"""Makes artifacts.json, the lock of the Java servers' files, from pom.xml, here and beside the
+shipped pipelines (for maintainers: `make lock`).
 
 `python -m infra.stack.artifacts.lock` resolves each profile by itself, downloads its files and
 writes coordinates, sizes and SHA-256. The lock holds no address: at run time the resolver library
@@ -18,14 +18,16 @@ from xml.etree import ElementTree
 
 from jgo.maven import Artifact, Dependency, MavenContext, PythonResolver
 
-POM = Path(__file__).with_name("pom.xml")
-LOCK = Path(__file__).with_name("artifacts.json")
+from infra.client.environment import ROOT
+
+POM, LOCK = "pom.xml", "artifacts.json"
+PLACES = (Path(__file__).parent, ROOT / "infra" / "pipelines")
 NAMESPACE = {"m": "http://maven.apache.org/POM/4.0.0"}
 
 
-def declared(context: MavenContext) -> Iterator[tuple[str, list[Dependency]]]:
-    """Each profile of the pom with the dependencies that it names."""
-    tree = ElementTree.parse(POM)  # noqa: S314 - our own file
+def declared(context: MavenContext, pom: Path) -> Iterator[tuple[str, list[Dependency]]]:
+    """Each profile of a pom with the dependencies that it names."""
+    tree = ElementTree.parse(pom)  # noqa: S314 - our own file
     for profile in tree.findall("m:profiles/m:profile", NAMESPACE):
         elements = profile.findall("m:dependencies/m:dependency", NAMESPACE)
         yield _text(profile, "id"), [_dependency(context, element) for element in elements]
@@ -69,11 +71,13 @@ def main() -> int:
     """Resolve, download, hash, write."""
     with tempfile.TemporaryDirectory() as cache:
         context = MavenContext(resolver=PythonResolver(), repo_cache=Path(cache))
-        sets = {}
-        for name, dependencies in declared(context):
-            sets[name] = [entry(artifact) for artifact in resolve(context, dependencies)]
-            print(f"{name}: {len(sets[name])} files", file=sys.stderr)
-    LOCK.write_text(json.dumps({"sets": sets}, indent=1) + "\n", encoding="utf-8")
+        for place in PLACES:
+            sets = {}
+            for name, dependencies in declared(context, place / POM):
+                sets[name] = [entry(artifact) for artifact in resolve(context, dependencies)]
+                print(f"{name}: {len(sets[name])} files", file=sys.stderr)
+            text = json.dumps({"sets": sets}, indent=1) + "\n"
+            (place / LOCK).write_text(text, encoding="utf-8")
     return 0
 
 

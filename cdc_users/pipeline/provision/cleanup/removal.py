@@ -44,6 +44,7 @@ SERVERS = {
     "connector": "Kafka Connect",
     "topic": "Kafka",
     "group": "Kafka",
+    "groups": "Kafka",
     "subjects": "the schema registry",
     "slot": "PostgreSQL",
     "publication": "PostgreSQL",
@@ -103,6 +104,9 @@ REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "connector": delete_connector,
     "topic": lambda place, name: kafka_topics.delete_topics(place.kafka_bootstrap, [name]),
     "group": lambda place, name: kafka_topics.delete_groups(place.kafka_bootstrap, [name]),
+    "groups": lambda place, prefix: kafka_topics.delete_groups(
+        place.kafka_bootstrap, kafka_topics.groups_with(place.kafka_bootstrap, prefix)
+    ),
     "subjects": lambda place, name: kafka_topics.delete_subjects(place.schema_registry_url, name),
     "slot": _on_postgres(drop_slot),
     "publication": _on_postgres(drop_publication),

@@ -87,6 +87,17 @@ def test_the_reference_platform_is_told_where_to_read_and_what_it_is() -> None:
     assert "sink-delay-ms" not in told
 
 
+def test_a_sink_of_others_is_started_in_place_of_the_reference_platform() -> None:
+    made = wiring(Pipeline(sink="iceberg-connect", iceberg_commit_interval_s=2.0))
+
+    command = made.platform_command(held=False, tap=PLACE)
+
+    assert "infra.pipelines.iceberg_connect" in command
+    assert arguments(command)["iceberg-commit-interval-ms"] == "2000"
+    assert made.ready_s > wiring(Pipeline()).ready_s
+    assert [tap.name for tap in made.observer_settings(smoke=True).taps] == ["topic", "sink"]
+
+
 def test_a_slow_sink_is_told_its_delay_in_milliseconds() -> None:
     pipeline = Pipeline(sink="slow", sink_delay_s=0.25)
 
@@ -173,6 +184,7 @@ def test_a_slot_is_watched_where_one_is_known(slot: str) -> None:
     [
         (Pipeline(), False, "kafka"),
         (Pipeline(sink_tap="webhook:8080"), True, "webhook:8080"),
+        (Pipeline(sink="iceberg-connect"), True, "iceberg-connect"),
     ],
 )
 def test_where_events_come_out_is_told_in_a_word(

@@ -89,7 +89,8 @@ MISTAKES = [
     ),
     Mistake(
         "--sink nowhere",
-        "--sink: 'nowhere' is not one of counting, slow, iceberg, postgres, webhook",
+        "--sink: 'nowhere' is not one of counting, slow, iceberg, iceberg-connect, postgres,"
+        " webhook",
     ),
     of("faults", "--at 150%", "--at: '150%' must be from 1% to 100%"),
     of(

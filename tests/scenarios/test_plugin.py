@@ -149,7 +149,10 @@ def test_without_it_the_name_is_a_mistake(stack: Endpoints, results: Path) -> No
     run = LocustProcess("throughput", results, "--rows", "20", "--sink", "toy")
 
     assert run.wait() == 2
-    assert "--sink: 'toy' is not one of counting, slow, iceberg, postgres, webhook" in run.output
+    assert (
+        "--sink: 'toy' is not one of counting, slow, iceberg, iceberg-connect, postgres, webhook"
+        in run.output
+    )
 
 
 def test_a_plugin_that_cannot_be_used_ends_the_run_before_any_server_is_asked(

@@ -78,7 +78,8 @@ class SinkOptions:
 
     sink: str = option(
         parse.choice(*SINKS),
-        f"The reference platform's sink: {parse.either(*SINKS)}.",
+        f"The sink: {parse.either(*SINKS)}. The reference platform writes to all of them but"
+        " iceberg-connect, which is Apache Iceberg's own.",
         default="counting",
         not_in={PER_SINK: "use --sinks", SCALING: "use --sinks"},
         rules=(conflict.the_stream_is_the_end,),

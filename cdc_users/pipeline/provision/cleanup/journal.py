@@ -13,6 +13,7 @@ from typing import IO
 
 import msgspec
 
+from infra.durable import sync_directory
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import open_locked
 
@@ -57,7 +58,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         journal = cls(path, open_locked(path))
         journal._append(JournalHead(run, endpoints))
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
         return journal
 
     @classmethod
@@ -137,15 +138,6 @@ class Journal:
         if not self.entries():
             self.path.unlink(missing_ok=True)
         self._file.close()
-
-
-def _sync_directory(directory: Path) -> None:
-    """Have the names in a directory on disk: syncing a file says nothing about its name."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def abandoned(directory: Path) -> Iterator[Journal]:

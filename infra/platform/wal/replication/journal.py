@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from infra.durable import sync_directory
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.replication.position import CommitMark, Place
 from infra.replication.connection import ServerIdentity
@@ -43,16 +44,7 @@ def write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Have the names in a directory on disk: syncing a file says nothing about its name."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(path.parent)
 
 
 class Position:

@@ -42,7 +42,8 @@ GROUP_INTERVAL_S = 0.5
 TIMEOUT_S = 5.0
 #: All slots of the server. pg_stat_replication has each reader's progress, and
 #: pg_stat_replication_slots the cost of decoding (PostgreSQL documentation, "The Cumulative
-#: Statistics System").
+#: Statistics System"). A walsender that waits for WAL or for its reader's socket has a wait event
+#: of the types Activity and Client; the state of others' backends is NULL without the right.
 _SLOTS = """
 SELECT s.slot_name AS name, s.active, s.wal_status, s.safe_wal_size AS safe_wal_bytes,
        pg_wal_lsn_diff(now, coalesce(s.confirmed_flush_lsn, s.restart_lsn))::bigint AS lag_bytes,
@@ -52,9 +53,13 @@ SELECT s.slot_name AS name, s.active, s.wal_status, s.safe_wal_size AS safe_wal_
        pg_wal_lsn_diff(now, r.write_lsn)::bigint AS write_lag_bytes,
        pg_wal_lsn_diff(now, r.flush_lsn)::bigint AS flush_lag_bytes,
        pg_wal_lsn_diff(now, r.replay_lsn)::bigint AS replay_lag_bytes,
+       CASE WHEN a.state = 'active'
+            THEN coalesce(a.wait_event_type, '') NOT IN ('Activity', 'Client')
+       END AS sender_busy,
        d.spill_bytes AS spilled_bytes, d.stream_bytes AS streamed_bytes
 FROM pg_current_wal_lsn() AS now, pg_replication_slots AS s
 LEFT JOIN pg_stat_replication AS r ON r.pid = s.active_pid
+LEFT JOIN pg_stat_activity AS a ON a.pid = s.active_pid
 LEFT JOIN pg_stat_replication_slots AS d ON d.slot_name = s.slot_name"""
 Reading = TypeVar("Reading", covariant=True)
 

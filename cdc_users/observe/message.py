@@ -27,6 +27,9 @@ class SlotSample(msgspec.Struct, kw_only=True):
     write_lag_bytes: int | None = None
     flush_lag_bytes: int | None = None
     replay_lag_bytes: int | None = None
+    #: Whether its walsender is at work; false while it waits for WAL or for its reader to take what
+    #: was sent. None without the right to see that (pg_read_all_stats).
+    sender_busy: bool | None = None
     #: What decoding has spilled to disk and streamed in progress, since the statistics began.
     spilled_bytes: int | None = None
     streamed_bytes: int | None = None

@@ -21,6 +21,7 @@ SLOT_COLUMNS = (
     "write_lag_bytes",
     "flush_lag_bytes",
     "replay_lag_bytes",
+    "sender_busy",
     "spilled_bytes",
     "streamed_bytes",
 )

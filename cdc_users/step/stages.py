@@ -33,7 +33,7 @@ def stage_figures(
             for place, series in backlogs.items()
             if series.known
         },
-        busy=_busy(state, result),
+        busy=_busy(state, result, gauges),
         waits_ms={
             part: mean
             for part in PARTS
@@ -44,13 +44,15 @@ def stage_figures(
     )
 
 
-def _busy(state: StepState, result: StepResult) -> dict[str, float]:
+def _busy(state: StepState, result: StepResult, gauges: Sequence[GaugeSample]) -> dict[str, float]:
     """The share of its time in which each stage was busy, as far as known.
 
     A walsender and a Python process have one thread, so a core is their maximum. Kafka Connect's
-    connector reads and converts in one thread, and sends in another.
+    connector reads and converts in one thread, and sends in another. What PostgreSQL itself says of
+    the walsender goes before its processor time: it may also be slow without any.
     """
     costs, direct = result.cost, is_direct(state.step.pipeline)
+    sending = _sender_busy(gauges)
     platforms = [
         cores
         for name in costs
@@ -60,12 +62,19 @@ def _busy(state: StepState, result: StepResult) -> dict[str, float]:
     reader = busiest if direct else _cores(costs, "capture" if "capture" in costs else "connect")
     found = {
         "source": _lanes_busy(state),
-        "walsender": _cores(costs, "postgres-walsender"),
+        "walsender": _cores(costs, "postgres-walsender") if sending is None else sending,
         "capture": reader,
         "consumer": None if direct else busiest,
         "sink": result.pressure.get("sink_busy_share"),
     }
     return {stage: min(1.0, share) for stage, share in found.items() if share is not None}
+
+
+def _sender_busy(gauges: Sequence[GaugeSample]) -> float | None:
+    """The share of the looks at the slot that found its walsender at work; None if none could."""
+    slots = [sample.slot for sample in gauges if sample.slot is not None]
+    known = [slot.sender_busy for slot in slots if slot.sender_busy is not None]
+    return round(sum(known) / len(known), 3) if known else None
 
 
 def _lanes_busy(state: StepState) -> float | None:

@@ -6,18 +6,20 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import psycopg
+import psycopg2
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from psycopg2.extras import LogicalReplicationConnection
 
 from cdc_users.measure.clock import new_anchor
 from cdc_users.observe.gauge import Gauges, GroupGauge, Sampling, SlotGauge
 from cdc_users.observe.process_gauge import HARNESS, ProcessGauge
 from cdc_users.observe.settings import GroupSettings, ProcessSettings, SlotSettings
 from cdc_users.pipeline.provision.kafka_topics import create_topic, delete_groups, delete_topics
-from infra.postgres.slot import drop_slot
+from infra.postgres.slot import create_slot, drop_slot
 from infra.stack.endpoints import Endpoints
 
 
@@ -81,7 +83,31 @@ def test_a_slots_lag_grows_with_what_is_written(stack: Endpoints) -> None:
 
     assert (before.active, before.wal_status) == (False, "reserved")
     assert (before.sent_lag_bytes, before.spilled_bytes, before.error) == (None, 0, None)
+    assert before.sender_busy is None
     assert (after.lag_bytes or 0) >= (before.lag_bytes or 0) + 100_000
+
+
+def test_a_walsender_that_waits_for_wal_is_not_at_work(stack: Endpoints) -> None:
+    name = f"cdc_gauge_{uuid.uuid4().hex[:8]}"
+    with ExitStack() as undo:
+        connection = psycopg.connect(stack.postgres_dsn, autocommit=True)
+        undo.enter_context(closing(connection))
+        create_slot(connection, name)
+        undo.callback(drop_slot, connection, name)
+        gauge = undo.enter_context(
+            closing(SlotGauge(SlotSettings(dsn=stack.postgres_dsn, slot=name)))
+        )
+        reader = psycopg2.connect(
+            stack.postgres_dsn, connection_factory=LogicalReplicationConnection
+        )
+        undo.enter_context(closing(reader))
+        with reader.cursor() as cursor:
+            options = {"proto_version": "1", "publication_names": name}
+            cursor.start_replication(name, options=options, decode=False)
+            deadline_s = time.monotonic() + 30
+            while gauge.read().sender_busy is not False:
+                assert time.monotonic() < deadline_s, gauge.read()
+                time.sleep(0.05)
 
 
 def test_the_lag_of_every_other_slot_is_told_beside(stack: Endpoints) -> None:

@@ -100,6 +100,15 @@ def test_how_busy_a_stage_was_is_a_part_of_its_time() -> None:
     assert found.waits_ms["capture"] == 5.0
 
 
+def test_postgresql_says_how_often_its_walsender_was_at_work() -> None:
+    """GIVEN a walsender that used little of a processor but was mostly at work, as far as seen."""
+    result = step_result(cost={"postgres-walsender": {**PART, "cpu_cores": 0.1}})
+    looks = [SlotSample(sender_busy=busy) for busy in (True, True, None, True, False)]
+    samples = [GaugeSample(at_us=at, slot=look) for at, look in enumerate(looks)]
+
+    assert stage_figures(loaded(), result, {}, samples).busy["walsender"] == 0.75
+
+
 def test_a_server_that_runs_elsewhere_has_no_share() -> None:
     found = stage_figures(loaded(), step_result(cost={"connect": None}), {}, [])
 

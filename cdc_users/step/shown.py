@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from cdc_users.measure.capacity.probe import BacklogSeries
@@ -51,8 +52,16 @@ def backlogs(
 ) -> dict[str, BacklogSeries]:
     """The backlog at each place under load; a lag that should be known but is not counts as
     unknown.
+
+    A load that was cut short ends with its last look: its lanes begin nothing of what comes due
+    afterwards, which is no backlog of the source.
     """
-    loaded = [moment for moment in moments if moment.offered < state.step.schedule.count]
+    ended_s = state.looks[-1].elapsed_s if state.looks else math.inf
+    loaded = [
+        moment
+        for moment in moments
+        if moment.offered < state.step.schedule.count and moment.elapsed_s <= ended_s
+    ]
     found = {}
     slot = [sample for sample in gauges if sample.slot is not None]
     if slot:

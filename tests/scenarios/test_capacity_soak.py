@@ -70,9 +70,10 @@ def slowed(
     over = threading.Event()
 
     def every(act: Callable[[psutil.Process], None]) -> None:
-        for process in processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                act(process)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in processes():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    act(process)
 
     def slow() -> None:
         while not over.is_set():
@@ -129,7 +130,7 @@ def test_a_consumer_that_is_slowed_is_named(stack: Endpoints, results: Path) -> 
         assert limit_of(run) == "consumer"
 
 
-@pytest.mark.parametrize("sink", [("slow", "--sink-delay", "500ms"), ("webhook",)])
+@pytest.mark.parametrize("sink", [("slow", "--sink-delay", "100ms"), ("webhook",)])
 def test_a_sink_that_waits_is_named(stack: Endpoints, results: Path, sink: tuple[str, ...]) -> None:
     slow = ("--sink", *sink, "--batch-size", "50")
     run = LocustProcess("capacity", results, *SEARCH, *slow)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.observe.message import GaugeSample, GroupSample, SlotSample
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.step.shown import backlogs, shown
@@ -53,6 +54,14 @@ def test_seconds_after_the_last_arrival_are_not_the_loads() -> None:
     found = backlogs(loaded(), [*SECONDS, after], [])
 
     assert len(found["source"].at_s) == len(SECONDS)
+
+
+def test_what_comes_due_after_a_load_was_cut_short_is_no_backlog_of_the_source() -> None:
+    made = loaded()
+    made.cut = "it was hopeless"
+    made.looks = [ProgressSample(second, 0, 0) for second in range(1, 4)]
+
+    assert [*backlogs(made, SECONDS, [])["source"].at_s] == [1, 2, 3]
 
 
 def test_a_slot_is_held_against_the_wal_that_is_written() -> None:

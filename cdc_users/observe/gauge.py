@@ -128,11 +128,13 @@ class GroupGauge:
     def read(self) -> GroupSample:
         """The lag, read at most twice a second; None if a partition's lag is not known."""
         if time.monotonic() >= self._due_s:
-            self._due_s = time.monotonic() + GROUP_INTERVAL_S
+            began_s = time.monotonic()
+            self._due_s = began_s + GROUP_INTERVAL_S
             try:
                 self._last = self._look()
-            except KafkaException as error:
-                self._last = GroupSample(error=error.args[0].str())
+            except KafkaException as error:  # a broker that is too late is slow as well
+                took_ms = round((time.monotonic() - began_s) * 1000, 3)
+                self._last = GroupSample(error=error.args[0].str(), took_ms=took_ms)
         return self._last
 
     def _look(self) -> GroupSample:

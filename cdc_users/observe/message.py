@@ -43,7 +43,7 @@ class GroupSample(msgspec.Struct, kw_only=True):
 
     lag: int | None = None
     partitions: dict[str, int] = {}
-    #: How long the broker took to answer.
+    #: How long the broker took to answer, or to fail.
     took_ms: float | None = None
     error: str | None = None
 

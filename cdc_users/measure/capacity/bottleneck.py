@@ -111,6 +111,8 @@ def _by_latency(figures: StageFigures) -> StageLimit:
         return StageLimit(None, None, "")
     part = max(known, key=lambda name: known[name])
     stage = OF_PART[part]
+    if stage == "capture":  # from the commit to the topic, so also through walsender and broker
+        stage = _of_candidates(BEFORE["capture"], figures)
     share = known[part] / total
     words = f"events spend {share:.0%} of their time there, and nothing piles up"
     return StageLimit(stage, None, f"{_named(stage, figures)}: {words}{_machine(figures)}")

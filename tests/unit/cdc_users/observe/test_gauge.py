@@ -237,6 +237,7 @@ def test_a_group_whose_lag_is_not_known_says_why(monkeypatch: pytest.MonkeyPatch
     failed = group_of(monkeypatch, away).read()
     assert failed.lag is None
     assert failed.error
+    assert failed.took_ms is not None
 
 
 def test_gauges_are_those_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,19 @@ def test_where_nothing_piles_up_the_stage_is_where_events_spend_their_time() -> 
     assert "50% of their time" in found.words
 
 
+@pytest.mark.parametrize(
+    ("walsender", "answer_ms", "stage"), [(0.1, 500.0, "broker"), (0.99, 2.0, "walsender")]
+)
+def test_a_wait_between_commit_and_topic_is_not_always_the_captures(
+    walsender: float, answer_ms: float, stage: str
+) -> None:
+    busy = {**FIGURES.busy, "walsender": walsender}
+
+    found = limit_of(replace(FIGURES, busy=busy, broker_answer_ms=answer_ms))
+
+    assert (found.stage, found.place) == (stage, None)
+
+
 def test_where_nothing_is_known_no_stage_is_named() -> None:
     found = limit_of(StageFigures(1000.0, {}, {}, {}))
 

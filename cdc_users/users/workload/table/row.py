@@ -76,12 +76,11 @@ class TableRows(ProbeMaker):
             found[column_name] = (self._payload, self._payload)
         if self._custom is not None:
             found |= self._own(plan, key_of(plan, found), chance)
-        raws = [
-            (column.value.kind, found[column.name][1])
+        text = b"".join(
+            _canonical(plan, column, found[column.name][1])
             for column in plan.columns
             if column.value.kind
-        ]
-        text = b"".join(canonical(value_of(ColumnKind(kind), raw)) for kind, raw in raws)
+        )
         values = tuple(found[column.name][0] for column in plan.columns)
         code = _checksum(key_version, text)
         return TableRow(values, text, self._probe(key_version, operation, sequence, index, code))
@@ -99,7 +98,13 @@ class TableRows(ProbeMaker):
     ) -> dict[str, tuple[str | None, Any]]:
         """The values from the user's own code, without those of the key; raises RowError."""
         assert self._custom is not None
-        given = dict(self._custom(key, chance))
+        try:
+            given = dict(self._custom(key, chance))
+        except Exception as error:
+            raise RowError(
+                f"row() of {plan.full_name} failed for the key {key!r}:"
+                f" {type(error).__name__}: {error}"
+            ) from error
         known = {column.name for column in plan.columns}
         if others := sorted(given.keys() - known):
             raise RowError(
@@ -111,6 +116,17 @@ class TableRows(ProbeMaker):
             for name, value in given.items()
             if name not in plan.key
         }
+
+
+def _canonical(plan: TablePlan, column: ColumnPlan, raw: Any) -> bytes:
+    """A value as the checksum has it; raises RowError for one that is not of the column's type."""
+    try:
+        return canonical(value_of(ColumnKind(column.value.kind), raw))
+    except (ValueError, TypeError, ArithmeticError, AttributeError) as error:
+        raise RowError(
+            f"row() gives {column.name} of {plan.full_name} the {type(raw).__name__} {raw!r:.60},"
+            f" which is no {column.value.kind}; give a value of the column's type"
+        ) from error
 
 
 def _storable(plan: TablePlan, column: str, text: str | None) -> str | None:

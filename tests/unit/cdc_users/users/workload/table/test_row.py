@@ -130,6 +130,20 @@ def test_a_text_that_postgres_cannot_store_is_told_with_its_column(
     )
 
 
+@pytest.mark.parametrize("value", ["many", object(), ["1"]])
+def test_a_value_of_another_kind_is_told_with_its_column(value: object) -> None:
+    with pytest.raises(RowError, match=r"row\(\) gives n of public.orders the \w+ .*is no"):
+        rows(custom=lambda *_: {"n": value}).row(4, 1, "i", 1, 0)
+
+
+def test_an_error_of_the_users_own_code_is_told_with_the_key() -> None:
+    def fails(*_: object) -> dict[str, object]:
+        raise KeyError("colour")
+
+    with pytest.raises(RowError, match=r"row\(\) of public.orders failed for the key .*KeyError"):
+        rows(custom=fails).row(4, 1, "i", 1, 0)
+
+
 def test_a_key_of_several_columns_is_told_by_all_of_them() -> None:
     both = TablePlan(
         schema="s", name="t", columns=PLAN.columns, key=("id", "customer"), probe="note",

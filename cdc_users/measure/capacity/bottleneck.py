@@ -37,6 +37,8 @@ OF_PART: Mapping[str, str] = {part: _OF_BOX.get(box, box) for part, box in AWAIT
 GROWS = 0.005
 #: A stage that is busy for this share of its time has no capacity left.
 FULL = 0.85
+#: A stage that is busy for less than this does not hold events up: they wait there for a processor.
+IDLE = 0.05
 #: A broker that takes this long for a metadata request delays every client.
 SLOW_ANSWER_MS = 100.0
 #: With this share of the machine's processors in use, every process on it is slowed down.
@@ -73,7 +75,7 @@ class StageLimit:
 
 def limit_of(figures: StageFigures) -> StageLimit:
     """The stage that limits the pipeline: the one before which events piled up or, if none piled
-    up, the one where events spent most of their time.
+    up, the one where events spent most of their time and which was not idle.
     """
     growing = {
         place: share for place, share in figures.growth.items() if share > GROWS and place in BEFORE
@@ -107,9 +109,10 @@ def _by_latency(figures: StageFigures) -> StageLimit:
     # Between two clocks a part may come out below nothing; no time was spent there.
     known = {part: ms for part, ms in figures.waits_ms.items() if part in OF_PART and ms > 0}
     total = sum(known.values())
-    if not known:
+    held = [part for part in known if figures.busy.get(OF_PART[part], 1.0) >= IDLE]
+    if not held:
         return StageLimit(None, None, "")
-    part = max(known, key=lambda name: known[name])
+    part = max(held, key=lambda name: known[name])
     stage = OF_PART[part]
     if stage == "capture":  # from the commit to the topic, so also through walsender and broker
         stage = _of_candidates(BEFORE["capture"], figures)

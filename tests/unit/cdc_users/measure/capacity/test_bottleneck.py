@@ -84,6 +84,18 @@ def test_a_wait_between_commit_and_topic_is_not_always_the_captures(
     assert (found.stage, found.place) == (stage, None)
 
 
+def test_a_stage_that_is_idle_holds_nothing_up() -> None:
+    """GIVEN events that wait longest before a sink that is busy for 1 % of its time."""
+    waits = {**FIGURES.waits_ms, "queue": 20.0}
+    idle = {**FIGURES.busy, "sink": 0.01}
+
+    found = limit_of(replace(FIGURES, waits_ms=waits, busy=idle))
+    nothing = limit_of(replace(FIGURES, waits_ms={"queue": 20.0}, busy=idle))
+
+    assert found.stage == "capture"
+    assert (nothing.stage, nothing.words) == (None, "")
+
+
 def test_where_nothing_is_known_no_stage_is_named() -> None:
     found = limit_of(StageFigures(1000.0, {}, {}, {}))
 

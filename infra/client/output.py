@@ -135,6 +135,8 @@ def keep_output_from_failing() -> None:
         if stream is not None and not isinstance(stream, Unbroken):
             unbroken: Any = Unbroken(stream)
             setattr(sys, name, unbroken)
+            # What a full disk has not taken yet would fail once more where a handler lets go of it.
+            unbroken.flush()
             _lead_logs(stream, unbroken)
     atexit.unregister(finish_output)
     atexit.register(finish_output)

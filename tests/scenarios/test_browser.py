@@ -133,7 +133,7 @@ def test_switches_and_boxes_say_what_a_text_would(site: Site, launched: Browser)
         page = opened.page
         page.goto(site.url)
         choose(page, "latency")
-        page.get_by_role("checkbox", name="iceberg").uncheck()
+        page.get_by_role("checkbox", name="iceberg", exact=True).uncheck()
         expect(page.locator(".cdc-scenario ol li")).to_have_count(2)
         expect(page.locator(".cdc-preset")).to_have_attribute(
             "href", "?scenario=latency&sinks=postgres%2Cwebhook"
@@ -141,7 +141,7 @@ def test_switches_and_boxes_say_what_a_text_would(site: Site, launched: Browser)
         unfold(page)
         page.get_by_role("switch", name="Smoke").check()
         expect(page.locator(".cdc-preset")).to_have_attribute("href", re.compile("smoke=yes"))
-        page.get_by_role("checkbox", name="iceberg").check()
+        page.get_by_role("checkbox", name="iceberg", exact=True).check()
         page.get_by_role("switch", name="Smoke").uncheck()
         expect(page.locator(".cdc-preset")).to_have_attribute("href", "?scenario=latency")
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,30 @@ for number in range(2000):
     logging.info("event %s", number)
 sys.exit(7)
 """
+
+
+LOGGER = """
+import logging
+from infra.client.output import keep_output_from_failing
+
+logging.basicConfig()
+logging.raiseExceptions = False
+logging.warning("this stays in the stream's buffer")
+keep_output_from_failing()
+logging.warning("this is dropped")
+raise SystemExit(7)
+"""
+
+
+def test_what_a_full_disk_did_not_take_before_does_not_fail_later() -> None:
+    """GIVEN a stream with a buffer, as Python's are where nothing else is asked for."""
+    buffered = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", LOGGER], stderr=full, env=buffered, check=False
+        )
+
+    assert done.returncode == 7
 
 
 def test_a_reader_that_has_gone_changes_nothing() -> None:

@@ -33,6 +33,7 @@ from cdc_users.options.options import Options
 from cdc_users.pipeline.samples import COLUMNS
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.report import csv as statistic
+from cdc_users.report.file import write_whole
 from cdc_users.step.result import as_json
 from cdc_users.step.state import Facts, StepState
 from cdc_users.step.timeline_row import TimelineRow
@@ -83,11 +84,9 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
-    """Write a temporary file and rename it."""
-    temporary = path.with_name(f".{path.name}")
+    """Write it whole or not at all; raises ResultError."""
     with _writing(path):
-        temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(data, indent=2, default=str) + "\n")
 
 
 def timeline(moments: Sequence[TimelineRow]) -> str:
@@ -276,13 +275,9 @@ def link_report(html: str, place: Path) -> None:
     address = quote(os.path.relpath(place.resolve() / "report.html", path.resolve().parent))
     link = LINK.format(address=escape(address))
     text = path.read_text(encoding="utf-8").replace("<body>", f"<body>{link}", 1)
-    linked = path.with_name(f".{path.name}")
     try:
-        linked.write_text(text, encoding="utf-8")
-        linked.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        with suppress(OSError):
-            linked.unlink(missing_ok=True)
         print(f"{path} gets no link to the CDC report: {error.strerror}", file=sys.stderr)
 
 

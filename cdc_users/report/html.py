@@ -21,6 +21,7 @@ from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import BEYOND
 from cdc_users.report import chart, quantity
+from cdc_users.report.file import write_whole
 from cdc_users.report.table import TableColumn
 from cdc_users.step.timeline_row import TimelineValue
 
@@ -72,11 +73,9 @@ class Digest:
 
 
 def write(place: Path, result: Result, digest: Digest) -> Path:
-    """Write report.html by temporary file and rename; returns its path."""
+    """Write report.html; returns its path. Raises OSError."""
     path = place / "report.html"
-    temporary = path.with_name(".report.html")
-    temporary.write_text(render(place, result, digest), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, render(place, result, digest))
     return path
 
 

@@ -33,6 +33,7 @@ from infra.platform.wal.replication.reader import ReaderSettings, WalReader
 from infra.platform.wal.serialise.table_schema import TableFacts, topic_name
 from infra.replication.connection import SILENCE_S, ServerIdentity
 from infra.replication.error import ReplicationError
+from infra.replication.limited import LimitedConnection
 from infra.replication.pgoutput.event import Relation
 
 logger = structlog.get_logger()
@@ -106,7 +107,7 @@ class Service:
 
     def _build(
         self,
-        connection: server.LimitedConnection,
+        connection: LimitedConnection,
         position: Position,
         identity: ServerIdentity,
         anchor: Anchor,
@@ -168,7 +169,7 @@ class Service:
         """The objects that are created for this reader alone, in the order of creation."""
         return {"publication": self.settings.publication, "slot": self.settings.slot}
 
-    def _create(self, connection: server.LimitedConnection, own: OwnObjects) -> None:
+    def _create(self, connection: LimitedConnection, own: OwnObjects) -> None:
         settings = self.settings
         server.check_free(connection, settings.slot, settings.publication)
         own.note(settings.dsn, self._objects)
@@ -310,7 +311,7 @@ class Service:
         except (PlatformError, ReplicationError, psycopg.Error):
             return None
 
-    def _watch_publication(self, connection: server.LimitedConnection) -> None:
+    def _watch_publication(self, connection: LimitedConnection) -> None:
         name = self.settings.publication
         now = requirement.published(connection, name)
         why = requirement.missing_since(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from infra.platform.wal.replication.slot import LimitedConnection, all_rows, first_row
+from infra.platform.wal.replication.slot import all_rows, first_row
 from infra.platform.wal.serialise.table_schema import OwnType, TableFacts
+from infra.replication.limited import LimitedConnection
 from infra.replication.pgoutput.event import Relation, RelationColumn
 
 

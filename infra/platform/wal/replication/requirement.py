@@ -18,7 +18,6 @@ from infra.platform.wal.error import HistoryError, SetupError, SlotGoneError
 from infra.platform.wal.replication.position import Place, gap
 from infra.platform.wal.replication.slot import (
     PLUGIN,
-    LimitedConnection,
     Slot,
     all_rows,
     find_slot,
@@ -26,6 +25,7 @@ from infra.platform.wal.replication.slot import (
 )
 from infra.replication.connection import ReplicationConnection, ServerIdentity
 from infra.replication.error import StreamError
+from infra.replication.limited import LimitedConnection
 
 logger = structlog.get_logger()
 

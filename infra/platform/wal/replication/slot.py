@@ -18,7 +18,7 @@ from psycopg import sql
 from infra.platform.process.error import UnreachableError
 from infra.platform.wal.error import SetupError, SlotGoneError
 from infra.replication.connection import limited_conninfo
-from infra.replication.limited import LimitedConnection as LimitedConnection
+from infra.replication.limited import LimitedConnection
 from infra.replication.stream import lsn_number
 
 PLUGIN = "pgoutput"

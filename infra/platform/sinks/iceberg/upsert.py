@@ -129,21 +129,26 @@ def apply_state(
     """
     key = pieces[0].key
     target = table.schema().as_arrow()
-    rows = [(piece, row) for piece in pieces for row in _listed(fitted(piece.rows, target))]
-    absent = {id(piece): _absent(piece, target, defaults) for piece in pieces}
-    before = _known(table, key, [row for piece, row in rows if row[NOT_SENT] or absent[id(piece)]])
+    # Each row with the columns that it does not know, which hold these values in a new row.
+    rows = [
+        (piece.place, row, dict.fromkeys(row[NOT_SENT] or ()) | absent)
+        for piece in pieces
+        for absent in [_absent(piece, target, defaults)]
+        for row in _listed(fitted(piece.rows, target))
+    ]
+    before = _known(table, key, [row for _, row, unknown in rows if unknown])
     after: dict[tuple[Any, ...], ArrowRow | None] = {}
     incomplete: dict[tuple[Any, ...], Partition] = {}
-    for piece, row in rows:
+    for partition, row, unknown in rows:
         place = tuple(row[name] for name in key)
         earlier = after.get(place, before.get(place))
         if row[DELETED] or not row[NOT_SENT]:
             incomplete.pop(place, None)
         elif earlier is None:
-            incomplete[place] = piece.place
-        known = row | dict.fromkeys(row[NOT_SENT] or ()) | absent[id(piece)]
+            incomplete[place] = partition
+        known = row | unknown
         if earlier is not None:
-            known |= {name: earlier[name] for name in (*(row[NOT_SENT] or ()), *absent[id(piece)])}
+            known |= {name: earlier[name] for name in unknown}
         after[place] = None if row[DELETED] else {name: known[name] for name in target.names}
     kept = [row for row in after.values() if row is not None]
     whole = pa.Table.from_pylist(kept, schema=in_numbers(target)).cast(target)

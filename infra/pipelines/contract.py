@@ -6,15 +6,40 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from infra.stack.error import StackError
+
+#: The options that a run gives a reader of its database's log.
+OF_READER = ("dsn", "slot", "publication", "endpoint")
 
 
-def platform_parser(description: str | None) -> argparse.ArgumentParser:
+def platform_parser(
+    description: str | None, needed: Sequence[str] = OF_READER
+) -> argparse.ArgumentParser:
     """The options that a run gives its platform; unused ones are accepted and ignored."""
     first_line = (description or "").partition("\n")[0]
     found = argparse.ArgumentParser(description=first_line, allow_abbrev=False)
-    for name in ("dsn", "slot", "publication", "endpoint"):
+    for name in needed:
         found.add_argument(f"--{name}", required=True)
     return found
+
+
+def run_in_directory(
+    name: str, run: Callable[[Path], int], missing: tuple[type[Exception], ...] = (StackError,)
+) -> int:
+    """The exit code of what runs in a temporary directory of its own; 3, with the reason, for an
+    error that means that a server is missing or cannot be used.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{name}-") as place:
+            return run(Path(place))
+    except missing as error:
+        print(error, file=sys.stderr)
+        return 3
 
 
 def say_ready() -> None:

@@ -11,7 +11,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.stack.artifacts.artifact import DownloadProgress, fetch, locked, unpacked
+from infra.stack.artifacts.artifact import (
+    DownloadProgress,
+    fetch,
+    locked,
+    print_progress,
+    unpacked,
+)
 from infra.stack.error import StackError
 
 LOCK = Path(__file__).with_name("artifacts.json")
@@ -34,7 +40,7 @@ def main() -> int:
     try:
         for name, files in locked(LOCK).items():
             get = libraries if files[0].name.endswith(".jar") else distribution
-            get(name, os.environ, lambda text: print(text, file=sys.stderr))
+            get(name, os.environ, print_progress)
     except StackError as error:
         print(error, file=sys.stderr)
         return 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from cdc_users.pipeline.captures.wal import provision_slot
 from cdc_users.pipeline.declaration import CaptureDeclaration
@@ -11,8 +10,9 @@ from cdc_users.pipeline.declaration import CaptureDeclaration
 
 def _fetch() -> None:
     from infra.pipelines.fetch import distribution
+    from infra.stack.artifacts.artifact import print_progress
 
-    distribution("debezium-server", os.environ, lambda text: print(text, file=sys.stderr))
+    distribution("debezium-server", os.environ, print_progress)
 
 
 DEBEZIUM_SERVER = CaptureDeclaration(

@@ -14,7 +14,7 @@ from cdc_users.pipeline.provision.allow_list import check_addresses
 from cdc_users.pipeline.provision.cleanup.removal import connect
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import RunObjects
-from cdc_users.pipeline.provision.ground import Ground, OwnTables
+from cdc_users.pipeline.provision.ground import Ground, OwnTables, consumer_group
 from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.scenario import Pipeline, listed
 from cdc_users.users.workload.workload import OPERATIONS
@@ -103,7 +103,7 @@ class Creation:
         kafka_topics.create_topic(bootstrap, dead_letter, 1)
         return replace(
             names,
-            group=self.note("group", names.schema.replace("_", "-")),
+            group=self.note("group", consumer_group(names.schema)),
             dead_letter=dead_letter,
             partitions=kafka_topics.count_partitions(bootstrap, names.topics),
         )

@@ -14,6 +14,11 @@ from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
 
 
+def consumer_group(name: str) -> str:
+    """The consumer group of the pipeline of this name."""
+    return name.replace("_", "-")
+
+
 @dataclass(frozen=True, slots=True)
 class OwnTables:
     """The user's own tables, and the wishes for them: the probe's column, whether it may be added,

@@ -11,17 +11,21 @@ from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
 
-def _arguments(prepared: Prepared, _: TapPlace) -> Arguments:
+def iceberg_arguments(prepared: Prepared, _: TapPlace) -> Arguments:
+    """Where the platform writes."""
     names = prepared.names
     return {"iceberg-warehouse": names.warehouse, "iceberg-table": names.sink_table}
 
 
-def _tap(prepared: Prepared) -> IcebergSettings | None:
-    """In append mode every event is seen; upsert leaves only the last state of a key."""
-    if prepared.pipeline.iceberg_mode != "append":
-        return None
+def iceberg_tap(prepared: Prepared) -> IcebergSettings:
+    """The tap on a table to which every event is appended."""
     names = prepared.names
     return IcebergSettings(warehouse=names.warehouse, table=names.sink_table)
+
+
+def _tap(prepared: Prepared) -> IcebergSettings | None:
+    """In append mode every event is seen; upsert leaves only the last state of a key."""
+    return iceberg_tap(prepared) if prepared.pipeline.iceberg_mode == "append" else None
 
 
 def _final(prepared: Prepared) -> IcebergSideSettings:
@@ -38,7 +42,7 @@ def make_warehouse(ground: Ground) -> MadeNames:
 
 ICEBERG = SinkDeclaration(
     "iceberg",
-    arguments=_arguments,
+    arguments=iceberg_arguments,
     tap=_tap,
     final=_final,
     provision=make_warehouse,

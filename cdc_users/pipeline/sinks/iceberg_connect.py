@@ -5,14 +5,13 @@ change to a table of a warehouse of the run's own.
 from __future__ import annotations
 
 import os
-import sys
 
 from cdc_users.observe.message import TapPlace
-from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings
+from cdc_users.observe.settings import IcebergSideSettings
 from cdc_users.pipeline.declaration import Arguments, SinkDeclaration
 from cdc_users.pipeline.prepared import MadeNames, Prepared
-from cdc_users.pipeline.provision.ground import Ground
-from cdc_users.pipeline.sinks.iceberg import make_warehouse
+from cdc_users.pipeline.provision.ground import Ground, consumer_group
+from cdc_users.pipeline.sinks.iceberg import iceberg_arguments, iceberg_tap, make_warehouse
 
 
 def _control(group: str) -> str:
@@ -20,18 +19,8 @@ def _control(group: str) -> str:
     return f"{group}-control"
 
 
-def _arguments(prepared: Prepared, _: TapPlace) -> Arguments:
-    names = prepared.names
-    return {
-        "iceberg-warehouse": names.warehouse,
-        "iceberg-table": names.sink_table,
-        "control-topic": _control(names.group),
-    }
-
-
-def _tap(prepared: Prepared) -> IcebergSettings:
-    names = prepared.names
-    return IcebergSettings(warehouse=names.warehouse, table=names.sink_table)
+def _arguments(prepared: Prepared, place: TapPlace) -> Arguments:
+    return {**iceberg_arguments(prepared, place), "control-topic": _control(prepared.names.group)}
 
 
 def _final(prepared: Prepared) -> IcebergSideSettings:
@@ -42,7 +31,7 @@ def _final(prepared: Prepared) -> IcebergSideSettings:
 def _provision(ground: Ground) -> MadeNames:
     from cdc_users.pipeline.provision.kafka_topics import create_topic
 
-    group = ground.name.replace("_", "-")
+    group = consumer_group(ground.name)
     # The sink's own: its coordinator's, and one for each task with a random end.
     ground.note("group", f"{group}-coord")
     ground.note("groups", f"{group}-task-")
@@ -52,16 +41,17 @@ def _provision(ground: Ground) -> MadeNames:
 
 def _fetch() -> None:
     from infra.pipelines.fetch import libraries
+    from infra.stack.artifacts.artifact import print_progress
     from infra.stack.artifacts.java import java_files
 
-    for get in (java_files, lambda environ, say: libraries("iceberg-connect", environ, say)):
-        get(os.environ, lambda text: print(text, file=sys.stderr))
+    java_files(os.environ, print_progress)
+    libraries("iceberg-connect", os.environ, print_progress)
 
 
 ICEBERG_CONNECT = SinkDeclaration(
     "iceberg-connect",
     arguments=_arguments,
-    tap=_tap,
+    tap=iceberg_tap,
     final=_final,
     provision=_provision,
     takes=("iceberg-commit-interval-ms",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -33,9 +32,10 @@ def _delete(endpoint: str, name: str) -> None:
 
 
 def _emulator(logs: Path) -> AbstractContextManager[str]:
+    from infra.stack.artifacts.artifact import print_progress
     from infra.stack.emulators.kinesis import kinesis_emulator
 
-    return kinesis_emulator(logs, os.environ, lambda text: print(text, file=sys.stderr))
+    return kinesis_emulator(logs, os.environ, print_progress)
 
 
 KINESIS = TransportDeclaration(

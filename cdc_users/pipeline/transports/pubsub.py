@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -37,9 +36,10 @@ def _delete(endpoint: str, name: str) -> None:
 
 
 def _emulator(logs: Path) -> AbstractContextManager[str]:
+    from infra.stack.artifacts.artifact import print_progress
     from infra.stack.emulators.pubsub import pubsub_emulator
 
-    return pubsub_emulator(logs, os.environ, lambda text: print(text, file=sys.stderr))
+    return pubsub_emulator(logs, os.environ, print_progress)
 
 
 PUBSUB = TransportDeclaration(

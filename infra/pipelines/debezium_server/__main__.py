@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from infra.client.cloud import kinesis_variables, region
 from infra.client.environment import for_server
 from infra.client.passfile import password
 from infra.pipelines.child import JavaChild, await_that
-from infra.pipelines.contract import platform_parser, say_ready
+from infra.pipelines.contract import platform_parser, run_in_directory, say_ready
 from infra.pipelines.debezium_server.configuration import (
     JDBC_PASSWORD,
     SINKS,
@@ -33,6 +32,7 @@ from infra.pipelines.debezium_server.configuration import (
 from infra.pipelines.fetch import distribution
 from infra.postgres.database import connect_to
 from infra.postgres.slot import is_read
+from infra.stack.artifacts.artifact import print_progress
 from infra.stack.artifacts.java import find_java
 from infra.stack.error import StackError
 from infra.validate import dsn_place
@@ -82,7 +82,7 @@ def settings_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Debe
 
 def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Path) -> int:
     """Run it until it ends or a signal comes; returns the exit code."""
-    home = distribution(SET, environ, lambda text: print(text, file=sys.stderr)) / SET
+    home = distribution(SET, environ, print_progress) / SET
     config = place / "config"
     config.mkdir()
     properties = configuration(settings, str(place / "offsets.dat"))
@@ -101,13 +101,11 @@ def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Pat
 def main(arguments: Sequence[str]) -> int:
     """Run it; returns 2 for bad options, 3 if a server is missing, 1 if it ended by itself."""
     options, _ = parser().parse_known_args(arguments)
-    try:
-        settings = settings_of(options, os.environ)
-        with tempfile.TemporaryDirectory(prefix="debezium-server-") as place:
-            return run(settings, os.environ, Path(place))
-    except (psycopg.Error, StackError) as error:
-        print(error, file=sys.stderr)
-        return 3
+
+    def start(place: Path) -> int:
+        return run(settings_of(options, os.environ), os.environ, place)
+
+    return run_in_directory(SET, start, (StackError, psycopg.Error))
 
 
 if __name__ == "__main__":

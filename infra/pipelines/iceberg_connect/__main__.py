@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,13 +20,14 @@ from infra.client.access import KAFKA_PROPERTIES
 from infra.client.environment import for_server
 from infra.client.http import DirectSession
 from infra.pipelines.child import JavaChild, await_that
-from infra.pipelines.contract import say_ready
+from infra.pipelines.contract import platform_parser, run_in_directory, say_ready
 from infra.pipelines.fetch import libraries
 from infra.pipelines.iceberg_connect.configuration import (
     IcebergConnectSettings,
     connector,
     worker,
 )
+from infra.stack.artifacts.artifact import print_progress
 from infra.stack.artifacts.java import LOG4J, class_path, java_files
 from infra.stack.error import StackError
 from infra.stack.servers.port import HOST, free_ports
@@ -36,14 +36,15 @@ from infra.stack.servers.settings import render_properties
 
 SET = "iceberg-connect"
 FLAGS = ("-Xmx768m", "-XX:+UseSerialGC", "-XX:-UsePerfData")
-NEEDED = ("bootstrap", "schema-registry", "topic", "group", "iceberg-warehouse", "iceberg-table")
+NEEDED = (
+    *("bootstrap", "schema-registry", "topic", "group", "control-topic"),
+    *("iceberg-warehouse", "iceberg-table"),
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of a platform; unused ones are accepted and ignored."""
-    found = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    for name in (*NEEDED, "control-topic"):
-        found.add_argument(f"--{name}", required=True)
+    found = platform_parser(__doc__, NEEDED)
     found.add_argument("--iceberg-commit-interval-ms", type=int, default=1000)
     return found
 
@@ -75,10 +76,10 @@ def settings_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Iceb
 
 def run(settings: IcebergConnectSettings, environ: Mapping[str, str], place: Path) -> int:
     """Run it until it ends or a signal comes; returns the exit code."""
-    files = java_files(environ, _say)
+    files = java_files(environ, print_progress)
     plugin = place / "plugins" / SET
     plugin.mkdir(parents=True)
-    for jar in libraries(SET, environ, _say):
+    for jar in libraries(SET, environ, print_progress):
         (plugin / jar.name).symlink_to(jar)
     (port,) = free_ports(1)
     written = {"worker": worker(settings, port, place), "connector": connector(settings)}
@@ -108,20 +109,14 @@ def _task(session: DirectSession, url: str) -> str:
     return str(tasks[0]["state"]) if tasks else ""
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run it; returns 2 for bad options, 3 if it cannot start, 1 if it ended by itself."""
     options, _ = parser().parse_known_args(arguments)
-    try:
-        settings = settings_of(options, os.environ)
-        with tempfile.TemporaryDirectory(prefix="iceberg-connect-") as place:
-            return run(settings, os.environ, Path(place))
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 3
+
+    def start(place: Path) -> int:
+        return run(settings_of(options, os.environ), os.environ, place)
+
+    return run_in_directory(SET, start)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,11 @@ PARALLEL = 8
 TIMEOUT_S = 60.0
 OTHER_DISK = "set CDC_CACHE_DIR to a directory on another disk"
 DownloadProgress = Callable[[str], None]
+
+
+def print_progress(text: str) -> None:
+    """The progress of a download, on standard error."""
+    print(text, file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True)

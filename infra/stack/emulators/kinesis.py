@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from infra.plugin import lacking
 from infra.stack import cloud
-from infra.stack.artifacts.artifact import DownloadProgress
+from infra.stack.artifacts.artifact import DownloadProgress, print_progress
 from infra.stack.emulators.emulator import (
     EmulatorUnavailableError,
     kept,
@@ -127,4 +126,4 @@ def kinesis_emulator(
 if __name__ == "__main__":
     import os
 
-    print(install(os.environ, lambda text: print(text, file=sys.stderr)))
+    print(install(os.environ, print_progress))

@@ -182,9 +182,8 @@ def next_trial(plan: SearchPlan, outcomes: Sequence[TrialOutcome]) -> Trial | Se
     repeat = min(1, len(weak))
     if weak and outcomes[-1] is weak[-1] and not weak[-1].trial.repeat:
         return Trial(weak[-1].trial.rate_per_s, weak[-1].trial.long, repeat=1)
-    spent = any(one.trial.repeat and one.held is None for one in outcomes)
-    search = _Search(plan, outcomes, Evidence.of(outcomes), repeat, generator_spent=spent)
-    return search.decide()
+    spent_per_s = min((one.trial.rate_per_s for one in weak if one.trial.repeat), default=math.inf)
+    return _Search(plan, outcomes, Evidence.of(outcomes), repeat, spent_per_s).decide()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +192,22 @@ class _Search:
     outcomes: Sequence[TrialOutcome]
     evidence: Evidence
     repeat: int
-    #: Whether the generator could not offer a rate even with more lanes.
-    generator_spent: bool
+    #: The lowest rate that the generator could not offer even with more lanes.
+    spent_per_s: float
+
+    @property
+    def generator_spent(self) -> bool:
+        """Whether the generator gives up before the pipeline does: at a lower rate than any that
+        failed.
+        """
+        return self.spent_per_s < min(self.evidence.fails, default=math.inf)
 
     def decide(self) -> Trial | SearchAnswer:
         low, high = self.evidence.low, self.evidence.high
         if not self.outcomes:
             return self._try(min(self.plan.from_per_s, self.plan.most_per_s))
         if self.generator_spent:
-            return self._finish(low, high)
+            return self._finish(self._within_reach(), high)
         wanted = self._next_rate(low, high)
         if wanted is not None:
             if wanted < self.plan.lowest_per_s * (1 - 1e-9):
@@ -246,9 +252,6 @@ class _Search:
             trial = Trial(wanted, long=True, repeat=self.repeat)
             if self._affordable(trial):
                 return trial
-        if not confirmed and self._spent_at(low):
-            why = f"{low:g}/s held in a short probe and could not be confirmed: {self._weakness()}"
-            return SearchAnswer("undecided", limit="generator", why=why)
         if not confirmed:
             return SearchAnswer(
                 "undecided",
@@ -256,6 +259,12 @@ class _Search:
                 " a short probe, could be confirmed; raise --budget, or start nearer with --from",
             )
         return self._answer(low, high, confirmed)
+
+    def _within_reach(self) -> float | None:
+        """The highest rate that held and that the generator can offer for a long probe."""
+        offered = set(self.evidence.long_holds)
+        offered |= {rate for rate in self.evidence.holds if rate < self.spent_per_s}
+        return max(offered, default=None)
 
     def _spent_at(self, rate_per_s: float) -> bool:
         """Whether the generator could not hold a rate for a long probe, even with more lanes."""

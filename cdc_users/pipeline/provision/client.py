@@ -42,9 +42,10 @@ COMMITTED_S = 70.0
 HEALTH_S = 15.0
 #: Enough to write a million rows, or for a server to start and recover its log.
 INJECT_S, HEAL_S = 120.0, 210.0
-#: Ctrl-C ends a run within half a minute; a slower removal goes on without the run.
+#: A stack's servers need a while to end when they have much to do. A run that was asked to stop
+#: waits for less (run.py); a slower removal goes on without it.
 RELEASE_S = 60.0
-CLOSE_S = 15.0
+CLOSE_S = 30.0
 READ_BYTES = 65536
 #: Requests that a run awaits although it was asked to stop; each has a limit then.
 REMOVALS = (ReleasePipeline, CloseSteward)

@@ -144,18 +144,53 @@ def test_a_budget_that_ends_early_leaves_a_wide_interval_that_is_still_right() -
     assert sum(one.took_s for one in outcomes) <= 330
 
 
-def test_a_confirmation_that_the_generator_cannot_hold_is_tried_twice_and_ends_the_search() -> None:
-    outcomes = [outcome(800, held=True), outcome(1600, held=False)]
+def weak(trial: Trial) -> TrialOutcome:
+    return TrialOutcome(trial, None, 0.0, 10.0, "others used the machine")
+
+
+def test_what_the_generator_cannot_hold_for_long_is_tried_twice_and_then_the_next_lower_rate() -> (
+    None
+):
+    """GIVEN rates that held in short probes and cannot be offered in a long one."""
+    outcomes = [outcome(400, True), outcome(800, True), outcome(1600, held=False)]
     tried = []
     while isinstance(trial := next_trial(replace(PLAN, precision=1.0), outcomes), Trial):
         tried.append(trial)
-        weak = TrialOutcome(trial, None, 0.0, 10.0, "others used the machine")
-        outcomes.append(weak)
+        outcomes.append(weak(trial))
 
-    assert tried == [Trial(800, long=True), Trial(800, long=True, repeat=1)]
-    assert trial.kind == "undecided"
-    assert trial.limit == "generator"
+    assert tried == [
+        Trial(800, long=True),
+        Trial(800, long=True, repeat=1),
+        Trial(400, long=True, repeat=1),
+    ]
+    assert (trial.kind, trial.limit) == ("undecided", "generator")
     assert "others used the machine" in trial.why
+
+
+def test_a_lower_rate_that_the_generator_can_hold_is_an_at_least() -> None:
+    outcomes = [outcome(400, True), outcome(800, True), outcome(1600, held=False)]
+    while isinstance(trial := next_trial(replace(PLAN, precision=1.0), outcomes), Trial):
+        offered = trial.rate_per_s < 800
+        outcomes.append(replace(outcome(400, True), trial=trial) if offered else weak(trial))
+
+    assert (trial.kind, trial.limit, trial.low_per_s) == ("at_least", "generator", 400)
+    assert trial.confirmed == 2
+
+
+def test_a_failure_below_the_generators_end_is_searched_on() -> None:
+    """GIVEN a rate that the generator cannot offer, above one that held in a short probe only THEN
+    the pipeline's own limit is below it and is found.
+    """
+    outcomes = [outcome(4000, True), outcome(8000, True)]
+    outcomes += [weak(Trial(16000)), weak(Trial(16000, repeat=1))]
+    outcomes.append(outcome(8000, held=False, long=True))
+    while isinstance(trial := next_trial(PLAN, outcomes), Trial):
+        outcomes.append(replace(outcome(trial.rate_per_s, trial.rate_per_s <= 6000), trial=trial))
+
+    assert trial.kind == "interval"
+    assert trial.low_per_s is not None
+    assert trial.high_per_s is not None
+    assert trial.low_per_s <= 6000 < trial.high_per_s
 
 
 def test_what_could_not_be_confirmed_is_no_answer() -> None:

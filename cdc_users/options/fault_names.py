@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 from cdc_users.options.parse import words
-from cdc_users.pipeline.declaration import is_direct, sinks, sources, transports
+from cdc_users.pipeline.declaration import captures, is_direct, sinks, sources, transports
 from cdc_users.scenario import Pipeline
 from infra.faults.fault import Fault, faults
 from infra.faults.small_disk import may_mount
@@ -42,6 +42,13 @@ def _from_database(pipeline: Pipeline) -> bool:
 
 def _captured(pipeline: Pipeline, capture: str) -> bool:
     return _from_database(pipeline) and pipeline.capture == capture
+
+
+def _read_by_a_process(pipeline: Pipeline) -> bool:
+    """Whether the run has started a process that reads the database's log."""
+    capture = captures().by_name[pipeline.capture]
+    by_process = capture.is_ours or (capture.direct and capture.is_debezium)
+    return _from_database(pipeline) and by_process
 
 
 def _sink_is_seen(pipeline: Pipeline) -> bool:
@@ -88,8 +95,8 @@ NEEDS: Mapping[str, FaultNeed] = {
     # Connect must reach the run's relay on loopback (provision/allow_list.py checks the rest).
     "relay": _OWN_CONNECTOR,
     "reader": (
-        lambda pipeline: _captured(pipeline, "wal"),
-        "the direct reader; use --capture wal",
+        _read_by_a_process,
+        "the direct reader or Debezium Server; use --capture wal or debezium-server",
     ),
     "topic": (
         lambda pipeline: transports().by_name[pipeline.transport].of_kafka,

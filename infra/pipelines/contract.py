@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack.error import StackError
+from infra.stack.supervise.state import CHECKOUT
 
 #: The options that a run gives a reader of its database's log.
 OF_READER = ("dsn", "slot", "publication", "endpoint")
@@ -28,15 +31,36 @@ def platform_parser(
     return found
 
 
+def kept_directory(name: str, slot: str, checkout: Path = CHECKOUT) -> Path:
+    """A directory that outlives a SIGKILL of its process, whose next start then finds its files."""
+    return checkout / ".stack" / "runs" / f"{slot}-{name}"
+
+
+@contextmanager
+def _directory(name: str, kept: Path | None) -> Iterator[Path]:
+    if kept is None:
+        with tempfile.TemporaryDirectory(prefix=f"{name}-") as place:
+            yield Path(place)
+        return
+    kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        yield kept
+    finally:
+        shutil.rmtree(kept, ignore_errors=True)
+
+
 def run_in_directory(
-    name: str, run: Callable[[Path], int], missing: tuple[type[Exception], ...] = (StackError,)
+    name: str,
+    run: Callable[[Path], int],
+    missing: tuple[type[Exception], ...] = (StackError,),
+    kept: Path | None = None,
 ) -> int:
-    """The exit code of what runs in a temporary directory of its own; 3, with the reason, for an
-    error that means that a server is missing or cannot be used.
+    """The exit code of what runs in a temporary directory of its own, or in a `kept_directory`; 3,
+    with the reason, for an error that means that a server is missing or cannot be used.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=f"{name}-") as place:
-            return run(Path(place))
+        with _directory(name, kept) as place:
+            return run(place)
     except missing as error:
         print(error, file=sys.stderr)
         return 3

@@ -6,19 +6,29 @@ import os
 
 from cdc_users.pipeline.captures.wal import provision_slot
 from cdc_users.pipeline.declaration import CaptureDeclaration
+from cdc_users.pipeline.prepared import MadeNames
+from cdc_users.pipeline.provision.ground import Ground
+from infra.pipelines.contract import kept_directory
+
+SET = "debezium-server"
 
 
 def _fetch() -> None:
     from infra.pipelines.fetch import distribution
     from infra.stack.artifacts.artifact import print_progress
 
-    distribution("debezium-server", os.environ, print_progress)
+    distribution(SET, os.environ, print_progress)
+
+
+def _provision(ground: Ground) -> MadeNames:
+    ground.note("directory", str(kept_directory(SET, ground.name, ground.checkout)))
+    return provision_slot(ground)
 
 
 DEBEZIUM_SERVER = CaptureDeclaration(
-    "debezium-server",
+    SET,
     "Debezium Server",
-    provision=provision_slot,
+    provision=_provision,
     direct=True,
     is_debezium=True,
     module="infra.pipelines.debezium_server",

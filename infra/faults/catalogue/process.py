@@ -146,7 +146,7 @@ PAUSE_PLATFORM = Fault(
 )
 KILL_READER = Fault(
     "kill-reader",
-    "Kills the direct reader (SIGKILL) and starts it again.",
+    "Kills the direct reader, or Debezium Server, (SIGKILL) and starts it again.",
     on="reader",
     inject=_act("kill", "reader"),
     heal=_act("restart", "reader"),
@@ -157,7 +157,8 @@ KILL_READER = Fault(
 )
 TERMINATE_READER = Fault(
     "terminate-reader",
-    "Asks the direct reader to end (SIGTERM), in mid-batch, and starts it again.",
+    "Asks the direct reader, or Debezium Server, to end (SIGTERM), in mid-batch, and starts it"
+    " again.",
     on="reader",
     inject=_act("terminate", "reader"),
     heal=_act("restart", "reader"),
@@ -168,7 +169,7 @@ TERMINATE_READER = Fault(
 )
 PAUSE_READER = Fault(
     "pause-reader",
-    "Stops the direct reader where it is (SIGSTOP) and lets it go on.",
+    "Stops the direct reader, or Debezium Server, where it is (SIGSTOP) and lets it go on.",
     on="reader",
     inject=_act("pause", "reader"),
     heal=_act("resume", "reader"),

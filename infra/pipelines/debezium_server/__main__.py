@@ -20,7 +20,7 @@ from infra.client.cloud import kinesis_variables, region
 from infra.client.environment import for_server
 from infra.client.passfile import password
 from infra.pipelines.child import JavaChild, await_that
-from infra.pipelines.contract import platform_parser, run_in_directory, say_ready
+from infra.pipelines.contract import kept_directory, platform_parser, run_in_directory, say_ready
 from infra.pipelines.debezium_server.configuration import (
     JDBC_PASSWORD,
     SINKS,
@@ -84,7 +84,7 @@ def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Pat
     """Run it until it ends or a signal comes; returns the exit code."""
     home = distribution(SET, environ, print_progress) / SET
     config = place / "config"
-    config.mkdir()
+    config.mkdir(exist_ok=True)
     properties = configuration(settings, str(place / "offsets.dat"))
     (config / "application.properties").write_text(as_text(properties), encoding="utf-8")
     (runner,) = home.glob("*-runner.jar")
@@ -105,7 +105,9 @@ def main(arguments: Sequence[str]) -> int:
     def start(place: Path) -> int:
         return run(settings_of(options, os.environ), os.environ, place)
 
-    return run_in_directory(SET, start, (StackError, psycopg.Error))
+    # As with a real one, its position survives a kill.
+    kept = kept_directory(SET, options.slot)
+    return run_in_directory(SET, start, (StackError, psycopg.Error), kept)
 
 
 if __name__ == "__main__":

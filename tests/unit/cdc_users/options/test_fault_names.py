@@ -48,6 +48,24 @@ def test_all_is_every_fault_that_the_pipeline_allows_and_says_why_not_the_others
 
 
 @pytest.mark.parametrize(
+    ("capture", "transport", "allowed"),
+    [
+        ("wal", "kafka", True),
+        ("debezium-server", "http", True),
+        ("debezium", "kafka", False),
+        ("subscription", "postgres", False),
+        ("none", "none", False),
+    ],
+)
+def test_a_reader_can_be_killed_where_it_is_a_process_of_the_run(
+    capture: str, transport: str, allowed: bool
+) -> None:
+    pipeline = Pipeline(capture=capture, transport=transport, sink_tap="webhook:1")
+
+    assert (lacking(faults().by_name["kill-reader"], pipeline) == []) is allowed
+
+
+@pytest.mark.parametrize(
     ("fault", "pipeline", "told"),
     [
         ("kill-connect", READER, "--capture debezium"),

@@ -44,6 +44,12 @@ class TapSettings(TableSettings, kw_only=True, frozen=True, tag_field="kind"):
     probe_path: str = ""
 
 
+def listed_tables(text: str) -> tuple[str, ...]:
+    """The tables in a text that may have several by comma; one within a name divides nothing."""
+    parts = tuple(text.split(","))
+    return parts if all("." in part for part in parts) else (text,)
+
+
 class KafkaSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"):
     """A tap on one topic or several."""
 
@@ -84,7 +90,7 @@ class WebhookSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", 
 
 
 class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres"):
-    """Rows of a table, looked at every `poll_s`."""
+    """Rows of a table (several by comma, one for each of `own`), looked at every `poll_s`."""
 
     dsn: str
     table: str
@@ -94,7 +100,9 @@ class PostgresSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind",
 class PostgresLogSettings(
     TapSettings, kw_only=True, frozen=True, tag_field="kind", tag="postgres-log"
 ):
-    """A table by the log of its own database; its slot and its publication exist already."""
+    """A table (several by comma, one for each of `own`) by the log of its own database; its slot
+    and its publication exist already.
+    """
 
     dsn: str
     table: str
@@ -123,7 +131,9 @@ class WarehouseSettings(TapSettings, kw_only=True, frozen=True, tag_field="kind"
 class IcebergSettings(
     WarehouseSettings, kw_only=True, frozen=True, tag_field="kind", tag="iceberg"
 ):
-    """The snapshots of an Iceberg table, looked at every `poll_s`."""
+    """The snapshots of an Iceberg table (several by comma, one for each of `own`), looked at every
+    `poll_s`.
+    """
 
     poll_s: float = 0.5
     from_end: bool = False

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdc_users.options.options import BY_NAME
+from cdc_users.pipeline import sink_tap
 from cdc_users.pipeline.declaration import outlets
 from infra.client.environment import ROOT
 from infra.stack.error import StackConfigError
 from infra.stack.pipeline_file.read import did_you_mean, read_pipeline
-from infra.stack.pipeline_file.section import PipelineFile
+from infra.stack.pipeline_file.section import PipelineFile, TapSection
 
 #: Pipelines that come with this project, by name.
 SHIPPED = ROOT / "infra" / "pipelines" / "shipped"
@@ -35,7 +36,6 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
     """The options that a file's sections stand for. Options that are `idle` in a scenario are left
     out, so that one file serves several scenarios.
     """
-    tap = file.tap[0] if file.tap else None
     command = file.platform.command if file.platform else ""
     of_sections = {
         "table": file.source.table if file.source else "",
@@ -44,14 +44,24 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
         "topic": file.kafka.topic if file.kafka else "",
         "group": file.platform.group if file.platform else "",
         # A file with a tap but without a platform describes a platform that runs already.
-        "platform": command or ("none" if tap else ""),
-        "sink_tap": f"{tap.kind}:{tap.place}" if tap else "",
+        "platform": command or ("none" if file.tap else ""),
+        "sink_tap": sink_tap_text(file.tap),
     }
-    if file.source and tap and not (file.kafka or file.capture):
+    if file.source and file.tap and not (file.kafka or file.capture):
         # A table and a tap suffice: the user's own pipeline leads from one to the other.
         of_sections |= {"capture": "none", "transport": "none"}
     used = {name: text for name, text in of_sections.items() if text and name not in idle}
     return used | own_options(file.options)
+
+
+def sink_tap_text(taps: Sequence[TapSection]) -> str:
+    """The sections [[tap]] as `--sink-tap` has them."""
+    return "".join(
+        (sink_tap.BEHIND if tap.behind else sink_tap.BESIDE) * bool(number)
+        + (f"{tap.name}=" if tap.name else "")
+        + f"{tap.kind}:{tap.place}"
+        for number, tap in enumerate(taps)
+    )
 
 
 def tap_variables(file: PipelineFile, path: Path) -> dict[str, str]:

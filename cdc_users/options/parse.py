@@ -10,7 +10,6 @@ from pathlib import Path
 
 from cdc_users.measure.number import number, shown, whole
 from cdc_users.measure.schedule.plan import LoadStage, parse_duration, parse_stages
-from cdc_users.pipeline.declaration import outlets
 from cdc_users.pipeline.declaration import sinks as sinks_known
 from infra.schemas.envelope import is_probe_column
 from infra.validate import is_address, is_port, is_topic, is_url, unwritable
@@ -109,21 +108,6 @@ def probe_path(text: str) -> str:
             " record.note"
         )
     return text
-
-
-def sink_tap(text: str) -> str:
-    """KIND:PLACE, where events come out of the user's own pipeline."""
-    kind, _, place = text.partition(":")
-    known = outlets().by_name
-    if kind not in known or not place:
-        raise ValueError(f"{text!r} is not one of {sink_tap_forms()}")
-    known[kind].check(place)
-    return text
-
-
-def sink_tap_forms() -> str:
-    """The forms of `--sink-tap`, for messages."""
-    return either(*(f"{one.name}:{one.place}" for one in outlets().by_name.values()))
 
 
 def either(*words: str) -> str:

@@ -23,7 +23,8 @@ from cdc_users.options.options import (
 from cdc_users.options.parse import MOST_STEPS
 from cdc_users.options.table.load import MOST_ROWS
 from cdc_users.options.table.part import of_scenario
-from cdc_users.pipeline.declaration import outlets, sinks, transports
+from cdc_users.pipeline.declaration import sinks, transports
+from cdc_users.pipeline.sink_tap import sink_taps
 from cdc_users.scenario import Course, Scenario, Step, checked
 
 
@@ -129,7 +130,7 @@ def _not_installed(steps: Sequence[Step]) -> list[str]:
         for pair in (
             ("--sink", sinks().by_name.get(step.pipeline.sink)),
             ("--transport", transports().by_name.get(step.pipeline.transport)),
-            ("--sink-tap", outlets().by_name.get(step.pipeline.sink_tap.partition(":")[0])),
+            *(("--sink-tap", tap.outlet) for tap in sink_taps(step.pipeline.sink_tap)),
         )
     ]
     return [f"{flag} {part.name} {why}" for flag, part in used if part and (why := part.lacking)]

@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 import requests
 
-from cdc_users.options.described import option_mistakes, pipeline_path
+from cdc_users.options.described import option_mistakes, pipeline_path, sink_tap_text
 from cdc_users.pipeline.declaration import outlets
 from cdc_users.pipeline.provision.allow_list import check_targets
+from cdc_users.pipeline.sink_tap import checked
 from infra.client.http import ask_connect, reason
 from infra.client.output import keep_output_from_failing
 from infra.stack.error import StackConfigError, StackError
@@ -86,7 +87,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _tap_mistakes(taps: Sequence[TapSection]) -> list[ValueError]:
-    """Mistakes in the taps' places."""
+    """Mistakes in the taps' kinds, places and names."""
     known, found = outlets().by_name, []
     for tap in taps:
         if tap.kind not in known:
@@ -96,7 +97,13 @@ def _tap_mistakes(taps: Sequence[TapSection]) -> list[ValueError]:
             known[tap.kind].check(tap.place)
         except ValueError as error:
             found.append(error)
-    return found
+    if found or not taps:
+        return found
+    try:
+        checked(sink_tap_text(taps))
+    except ValueError as error:
+        return [error]
+    return []
 
 
 def rendered(found: PipelineFound, covered: Sequence[Coverage]) -> str:
@@ -106,8 +113,8 @@ def rendered(found: PipelineFound, covered: Sequence[Coverage]) -> str:
         lines.append(f"  {part.name:16} {part.place}")
         lines += [f"  {'':16} {fact}" for fact in part.facts]
         lines += [f"  {'':16} ! {trouble.text}" for trouble in part.troubles]
-    if found.tap:
-        lines.append(f"  {'Tap':16} {found.tap} (watched while a run lasts)")
+    for tap in found.taps:
+        lines.append(f"  {'Tap':16} {tap} (watched while a run lasts)")
     lines.append("\nWHAT CAN BE MEASURED AND AUDITED")
     for one in covered:
         lines.append(f"  {'yes' if one.covered else 'no':3}  {one.what}: {one.why}")

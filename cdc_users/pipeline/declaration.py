@@ -120,9 +120,10 @@ class TransportDeclaration:
     server for the run, if neither the transport's option nor `variable` names one; `is_endpoint`
     and `form` define an endpoint. A transport `of_kafka` has topics on the stack's own broker, and
     Debezium can write to it too. A transport that is no service has a `provision` instead, which
-    makes the place that is written to (Names.stream), and possibly a `final` table. A `named`
-    transport is only for captures that name it. Processes that write to a transport `of_aws` get
-    the environment's AWS keys. `options`, `package` and `extra` are as in a sink.
+    makes the place that is written to (Names.stream), and possibly `finals`, the tables that are
+    compared with the source's. A `named` transport is only for captures that name it. Processes
+    that write to a transport `of_aws` get the environment's AWS keys. `options`, `package` and
+    `extra` are as in a sink.
     """
 
     name: str
@@ -135,7 +136,7 @@ class TransportDeclaration:
     form: str = "an endpoint"
     emulator: Callable[[Path], AbstractContextManager[str]] | None = None
     provision: Callable[[Ground], Mapping[str, str]] | None = None
-    final: Callable[[Prepared], FinalSide | None] = _unseen
+    finals: Callable[[Prepared], Sequence[FinalSide]] = lambda _: ()
     named: bool = False
     arguments: Callable[[Prepared, TapPlace], Arguments] = _no_arguments
     options: tuple[OwnOption, ...] = ()
@@ -155,21 +156,23 @@ class OutletDeclaration:
     """Where events come out of the user's own pipeline: `--sink-tap NAME:PLACE`.
 
     `place` describes PLACE; `check` reads it and raises ValueError with the remedy. `tap` is what
-    the observer watches there; `final` the table that is compared at the end. `provision` checks
-    the place before any load, and creates what the tap needs. If `messages` come out, the user may
-    name the place of their probe. An outlet whose server is named by a URL has a `prefix`:
-    PREFIX_URL is the URL's variable; PREFIX_USER and so on are the login; `is_endpoint` and `form`
-    define the URL. An outlet of `states` shows a table's rows and not each change. `package` and
-    `extra` are as in a sink.
+    the observer watches there; `finals` the tables that are compared at the end. `provision` checks
+    the place before any load, and creates what the tap needs. A place may name several `tables` by
+    comma, one for each source table. If `messages` come out, the user may name the place of their
+    probe. An outlet whose server is named by a URL has a `prefix`: PREFIX_URL is the URL's
+    variable; PREFIX_USER and so on are the login; `is_endpoint` and `form` define the URL. An
+    outlet of `states` shows a table's rows and not each change. `package` and `extra` are as in a
+    sink.
     """
 
     name: str
     place: str
     check: Callable[[str], object]
     tap: Callable[[Prepared, str], TapSettings]
-    final: Callable[[Prepared, str], FinalSide | None] = lambda _, __: None
+    finals: Callable[[Prepared, str], Sequence[FinalSide]] = lambda _, __: ()
     provision: Callable[[Ground, str], MadeNames] = _nothing_there
     messages: bool = False
+    tables: bool = False
     states: bool = False
     prefix: str = ""
     is_endpoint: Callable[[str], bool] = bool

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -129,13 +130,15 @@ class Rig:
             return ""
         if not wiring.foreign:
             return ""
-        place = wiring.outlet
-        arrived = wait(place, lambda: keys <= self.progress()["sink"].fences)
-        if arrived:
-            return ""
-        errors = self.look().taps["sink"].unreadable
-        said = f" (the tap there says: {errors[0]})" if errors else ""
-        return f"a first row has not come out at {place}{said}"
+        for name, place in wiring.ends.items():
+            if not wait(place, partial(self._has_come, name, keys)):
+                errors = self.look().taps[name].unreadable
+                said = f" (the tap there says: {errors[0]})" if errors else ""
+                return f"a first row has not come out at {place}{said}"
+        return ""
+
+    def _has_come(self, tap: str, fences: set[int]) -> bool:
+        return fences <= self.progress()[tap].fences
 
     def _has_published(self) -> bool:
         """Whether the direct reader has counted an event; true for one that reports no counts."""
@@ -154,7 +157,7 @@ class Rig:
             self.logs / f"{schema}-observer.log",
             self.wiring.environment,
         )
-        self.system.start(self.observer.taps.get("sink"), held=held)
+        self.system.start(self.observer.taps.get(self.wiring.end), held=held)
         self.observer.watch({child.name: child.process.pid for child in self.children})
 
     def begin(self) -> None:
@@ -192,6 +195,7 @@ class Rig:
             nearest=None if self.sees_sink else events[-1],
             platform=platform,
             taps=taps,
+            ends=list(self.wiring.ends) if len(self.wiring.ends) > 1 else (),
             processes=(gauges.processes if gauges is not None else None) or {},
             slot_lag_bytes=None if gauges is None else gauges.slot_lag_bytes,
             group_lag=None if gauges is None else gauges.group_lag,
@@ -200,10 +204,11 @@ class Rig:
 
     def _sink(self, platform: Snapshot, taps: Mapping[str, Snapshot]) -> Snapshot:
         """What came out at the end, and when: as our tap saw it, if it sees every event."""
-        seen = "sink" in taps and "sink" not in self.states
+        end = self.wiring.end
+        seen = end in taps and end not in self.states
         if self.system.is_tap and not (seen and self.system.silent):
-            return witnessed(platform, taps["sink"]) if seen else platform
-        return taps["sink"] if seen else Snapshot()
+            return witnessed(platform, taps[end]) if seen else platform
+        return taps[end] if seen else Snapshot()
 
     def collect(self, log: SampleLog) -> None:
         """Add the samples since the last call; raises TargetError."""
@@ -237,7 +242,7 @@ class Rig:
     def sees_sink(self) -> bool:
         """Whether the platform itself or a tap sees every event that comes out."""
         told = self.system.is_tap and not self.system.forgotten
-        return told or "sink" not in self.states
+        return told or self.wiring.end not in self.states
 
     def progress(self) -> Mapping[str, TapProgress]:
         """How far every tap has come, first to last; raises TargetError."""
@@ -256,10 +261,11 @@ class Rig:
         return self._in_order(seen, lambda: read_ledger(self.system.audited))
 
     def _in_order(self, taps: dict[str, Told], platform: Callable[[], Told]) -> dict[str, Told]:
-        ordered = {name: tap for name, tap in taps.items() if name != "sink"}
+        ends = self.wiring.ends
+        ordered = {name: tap for name, tap in taps.items() if name not in ends}
         if self.system.is_tap and not self.system.silent:
             ordered[PLATFORM] = platform()
-        return ordered | ({"sink": taps["sink"]} if "sink" in taps else {})
+        return ordered | {name: tap for name, tap in taps.items() if name in ends}
 
     @property
     def children(self) -> Sequence[Child]:

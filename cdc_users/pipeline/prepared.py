@@ -21,8 +21,8 @@ class Names:
     direct reader reaches Kafka through a relay. `partitions` counts partitions, shards or ordering
     keys over all topics or streams, so that a fence can pass each of them. `topics` are Kafka's. A
     `stream` is what the direct reader publishes to: its endpoint and name, and the project where
-    services have projects. `channels` is what producers must know about the topics. `sink_slot` is
-    the name of a slot and of a publication on the sink's own database.
+    services have projects. `channels` is what producers must know about the topics. By a watched
+    table's place, `sink_slots` has the name of a slot and of a publication on the sink's database.
     """
 
     schema: str
@@ -36,7 +36,7 @@ class Names:
     slot: str = ""
     stream: dict[str, str] = field(default_factory=dict)
     sink_table: str = ""
-    sink_slot: str = ""
+    sink_slots: dict[str, str] = field(default_factory=dict)
     sink_hostaddr: str = ""
     kafka_relayed: str = ""
     warehouse: str = ""
@@ -61,7 +61,7 @@ class MadeNames(TypedDict, total=False):
     slot: str
     stream: dict[str, str]
     sink_table: str
-    sink_slot: str
+    sink_slots: dict[str, str]
     warehouse: str
     plans: tuple[TablePlan, ...]
 

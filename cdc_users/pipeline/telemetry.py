@@ -150,6 +150,8 @@ class PipelineSnapshot:
     platform: Snapshot = field(default_factory=Snapshot)
     #: The observer's figures, by tap.
     taps: Mapping[str, Snapshot] = field(default_factory=dict)
+    #: The taps where events come out, if there are several; the last one's figures are `sink`.
+    ends: Sequence[str] = ()
     #: The gauges: the group's lag in events, and the bytes of WAL that the slot holds back.
     group_lag: int | None = None
     slot_lag_bytes: int | None = None

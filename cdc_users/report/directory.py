@@ -141,6 +141,9 @@ def write_gathered(place: Path, states: Sequence[StepState], facts: Facts) -> No
     for state in states:
         if state.number in facts.audits and not facts.smoke:
             write_histograms(place, state.step.name, state.recorder())
+            for name, figures in facts.taps.get(state.number, {}).items():
+                if figures is not None:
+                    write_histograms(place, f"{state.step.name}.{name}", figures.recorder)
             write_histograms(
                 place, state.step.name, facts.sink.get(state.number, StepSnapshot()).recorder
             )

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader
 from cdc_users.measure.judgement.result import Result
 from cdc_users.measure.latency import series
 from cdc_users.measure.latency.histogram import BEYOND
-from cdc_users.report import chart, quantity
+from cdc_users.report import chart, quantity, taps
 from cdc_users.report.file import write_whole
 from cdc_users.report.table import TableColumn
 from cdc_users.step.timeline_row import TimelineValue
@@ -97,6 +97,8 @@ def render(place: Path, result: Result, digest: Digest) -> str:
             for step in result.steps
             if any(step.pressure.get(key) is not None for key, _ in PRESSURES)
         ],
+        tap_head=("step", *taps.HEAD),
+        tap_rows=taps.tap_rows(result.steps),
         costs=COSTS,
         costed=[step for step in result.steps if step.cost],
         data=data(place, result),

@@ -14,6 +14,7 @@ from cdc_users.pipeline.declaration import sinks
 from cdc_users.report import quantity
 from cdc_users.report.capacity import sections
 from cdc_users.report.faults import faults_table
+from cdc_users.report.taps import taps_table
 
 TITLE = "CONSOLIDATED BENCHMARK RESULTS"
 
@@ -278,6 +279,8 @@ def _sections(result: Result) -> Iterator[str]:
     """A scenario's further sections behind the table, each followed by a blank line."""
     if result.scaling:
         yield from (surface([Point(**point) for point in result.scaling["points"]]), "")
+    if any(step.taps for step in result.steps):
+        yield from (*taps_table(result), "")
     if faults := faults_table(result):
         yield from (*faults, "")
     yield from sections(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from cdc_users.measure.latency.recorder import Recorder, SeriesTotal
 from cdc_users.measure.latency.series import PARTS
 from cdc_users.measure.latency.window import LatencyWindow, RecentLatency
 from cdc_users.pipeline.declaration import sinks
-from cdc_users.pipeline.telemetry import PipelineSnapshot
+from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot
 from cdc_users.run.locust.stats import add_latencies
 from cdc_users.step.timeline_row import TimelineRow
 
@@ -30,7 +30,11 @@ logger = structlog.get_logger()
 
 INTERVAL_S = 1.0
 LATELY_S = 10.0
-LINE = ("CDC", "end_to_end (sink)")
+
+
+def _line(tap: str) -> tuple[str, str]:
+    """Locust's line for the end-to-end latency at a tap."""
+    return ("CDC", f"end_to_end ({tap})")
 
 
 def _write_line(sink: str) -> dict[str, tuple[str, str]]:
@@ -121,7 +125,8 @@ class Watch:
     _detector: StallDetector = field(default_factory=StallDetector)
     _clock_step_ms: float = 0.0
     _read: Callable[[], PipelineSnapshot] | None = None
-    _seen: dict[int, Recorder] = field(default_factory=dict)
+    #: The last look at each tap and step; the sink has no name here.
+    _seen: dict[tuple[str, int], Recorder] = field(default_factory=dict)
     _bytes: dict[int, int] = field(default_factory=dict)
     _greenlet: Any = None
     _turn: Any = field(default_factory=RLock)
@@ -208,20 +213,32 @@ class Watch:
         if load is None or self._resumed_s is None:
             return
         # In a drain the time before the sink is a wait and no latency.
-        lines = _write_line(load.sink) | ({} if load.drain else {"end_to_end": LINE})
-        recents = {
-            number: recent
-            for number in look.sink.steps
-            if (recent := self._recent(look, number)) is not None
-        }
-        for recent in recents.values():
-            for series, line in lines.items():
-                add_latencies(self.environment.stats, *line, recent.histogram(series), time.time())
+        *others, end = look.ends or ("sink",)
+        whole_way = {} if load.drain else {"end_to_end": _line(end)}
+        recents = self._recents(look.sink)
+        self._add_lines(recents, _write_line(load.sink) | whole_way)
+        for name in () if load.drain else others:
+            self._add_lines(self._recents(look.taps[name], name), {"end_to_end": _line(name)})
         moment = self._moment(look, load, recents.get(load.number, Recent()))
         self.moments.append(moment)
         sample = ProgressSample(moment.elapsed_s, moment.sent, moment.delivered, load.due)
         self.looks.setdefault(load.number, []).append(sample)
         self._look_for_stall(look, load, moment)
+
+    def _add_lines(
+        self, recents: Mapping[int, Recent], lines: Mapping[str, tuple[str, str]]
+    ) -> None:
+        for recent in recents.values():
+            for series, line in lines.items():
+                add_latencies(self.environment.stats, *line, recent.histogram(series), time.time())
+
+    def _recents(self, seen: Snapshot, tap: str = "") -> dict[int, Recent]:
+        """By step: the events that have come since the last look to the sink, or to another tap."""
+        found = {
+            number: self._recent(step.recorder, (tap, number))
+            for number, step in seen.steps.items()
+        }
+        return {number: recent for number, recent in found.items() if recent is not None}
 
     def _look_for_stall(self, look: PipelineSnapshot, load: Load, moment: TimelineRow) -> None:
         """Name the place where events wait while none come out."""
@@ -297,7 +314,7 @@ class Watch:
 
     def _percentiles(self, step: int) -> RecentLatency:
         """The last events of a step that suffice for percentiles."""
-        now = self._seen.get(step, Recorder()).histogram("end_to_end")
+        now = self._seen.get(("", step), Recorder()).histogram("end_to_end")
         if step not in self._windows:
             self._windows = {step: LatencyWindow(self.elapsed_s)}
         window = self._windows[step]
@@ -306,15 +323,14 @@ class Watch:
         window.keep(now, self.elapsed_s)
         return found
 
-    def _recent(self, look: PipelineSnapshot, step: int) -> Recent | None:
-        """The events that have reached the sink since the last look; None if there are none, as in
-        all steps that are over.
+    def _recent(self, now: Recorder, place: tuple[str, int]) -> Recent | None:
+        """The events of a tap and a step since the last look; None if there are none, as in all
+        steps that are over.
         """
-        now = look.sink.steps[step].recorder
-        before = self._seen.get(step, Recorder())
+        before = self._seen.get(place, Recorder())
         if now.is_as(before):
             return None
-        self._seen[step] = now
+        self._seen[place] = now
         return Recent(now, before)
 
 

@@ -21,7 +21,7 @@ from cdc_users.observe.final_state import DeletedKeys
 from cdc_users.observe.message import FINAL_FINDINGS, ExpectedSide, Final
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.process.observer import expected
-from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress
+from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot, TapProgress
 from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
@@ -77,7 +77,9 @@ class Closing:
                 for writer, outcome in self.told.items()
             }
         for state in self.states:
-            audits = audit_taps(state.number, self.settled, taps, fenced=fenced)
+            audits = audit_taps(
+                state.number, self.settled, taps, fenced=fenced, beside=wiring.beside
+            )
             self.facts.audits[state.number] = self._located(audits)
         self._note_foreign(taps)
         self._note_lost_deletes(taps)
@@ -117,13 +119,14 @@ class Closing:
 
     def _located(self, audits: Mapping[str, Audit]) -> dict[str, Audit]:
         """The audits, with the place at the previous tap of events that a tap lacks."""
-        observer, before, found = self.rig.observer, "", {}
+        observer, beside = self.rig.observer, self.rig.wiring.beside
+        found: dict[str, Audit] = {}
         for name, audit in audits.items():
+            before = [other for other in found if other not in beside.get(name, ())]
             found[name] = audit
             events = lacked(audit, name)
-            if observer is not None and before in observer.taps and events:
-                found[name] = located(audit, observer.places(before, events))
-            before = name
+            if observer is not None and before and before[-1] in observer.taps and events:
+                found[name] = located(audit, observer.places(before[-1], events))
         return found
 
     def _note_foreign(self, taps: Mapping[str, Arrivals]) -> None:
@@ -135,38 +138,49 @@ class Closing:
                 )
 
     def _note_lost_deletes(self, taps: Mapping[str, Arrivals]) -> None:
-        """Note if everything that a tap lacks is a delete."""
-        if not self.workload.mix[2] or not taps:
+        """Note if everything that a tap at the end lacks is a delete."""
+        if not self.workload.mix[2]:
             return
-        name, arrivals = list(taps.items())[-1]
         size = self.states[0].step.rows_per_arrival
-        told = {
-            writer: (self.told[writer], self.settled[writer].acked, arrivals.seen.get(writer))
-            for writer in self.told
-        }
-        lost, deletes = lost_deletes(self.workload, size, told)
-        if lost and lost == deletes:
-            self.facts.notes.append(f"all {lost} events that the {name} tap lacks are deletes")
+        ends = {*self.rig.wiring.ends, *list(taps)[-1:]}
+        for name, arrivals in taps.items():
+            if name not in ends:
+                continue
+            told = {
+                writer: (self.told[writer], self.settled[writer].acked, arrivals.seen.get(writer))
+                for writer in self.told
+            }
+            lost, deletes = lost_deletes(self.workload, size, told)
+            if lost and lost == deletes:
+                self.facts.notes.append(f"all {lost} events that the {name} tap lacks are deletes")
 
     def _compare_final(self) -> None:
-        """Compare the sink's contents with the source's table, or with the writers' outcomes."""
-        wiring = self.rig.wiring
-        pairs = wiring.finals()
-        if not pairs or self.rig.observer is None:
+        """Compare each sink's contents with the source's tables, or with the writers' outcomes."""
+        wiring, observer = self.rig.wiring, self.rig.observer
+        kept = wiring.finals()
+        if not kept or observer is None:
             return
         left = self._final_state()
         keys = left.keys[left.deleted]
         if plans := wiring.names.plans:
             keys = np.array([key_in_table(plans, key) for key in keys.tolist()], dtype=np.int64)
         gone = DeletedKeys.of(keys, left.versions[left.deleted])
-        found = [
-            self.rig.observer.final(source or _expected(left), sink, gone=gone)
-            for source, sink in pairs
-        ]
-        whole = together(found)
-        self.facts.notes += columns_at_fault(whole)
+        found = {
+            name: together(
+                [
+                    observer.final(source or _expected(left), sink, gone=gone)
+                    for source, sink in pairs
+                ]
+            )
+            for name, pairs in kept.items()
+        }
+        for name, final in found.items():
+            at = f" ({name})" * (len(found) > 1)
+            self.facts.notes += [f"{note}{at}" for note in columns_at_fault(final)]
+        whole = worst_of(list(found.values()))
         for state in self.states:
             self.facts.finals[state.number] = whole
+            self.facts.tap_finals[state.number] = found
 
     def _final_state(self) -> FinalState:
         """The state that the writers have left, as far as they know."""
@@ -234,6 +248,16 @@ def together(found: Sequence[Final]) -> Final:
     return whole
 
 
+def worst_of(found: Sequence[Final]) -> Final:
+    """The comparisons of several sinks: in each kind of difference that of the worst."""
+    if len(found) == 1:
+        return found[0]
+    worst = Final(examples=[example for one in found for example in one.examples])
+    for name in ("compared", *FINAL_FINDINGS):
+        setattr(worst, name, max(getattr(one, name) for one in found))
+    return worst
+
+
 def _expected(state: FinalState) -> ExpectedSide:
     alive = ~state.deleted
     return expected(state.keys[alive], state.versions[alive], state.doubtful.astype(np.int64))
@@ -287,6 +311,14 @@ def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
         for state in states
         if state.number in last.sink.steps
     }
+    ends = list(rig.wiring.ends)
+    for state in states if len(ends) > 1 else ():
+        facts.taps[state.number] = {
+            name: None
+            if name in rig.states
+            else last.taps[name].steps.get(state.number, StepSnapshot())
+            for name in ends
+        }
     facts.disturbed += written_by_others(last.taps)
     facts.notes += [f"{name}: {tap.remark}" for name, tap in last.taps.items() if tap.remark]
     facts.notes += [f"platform: {remark}" for remark in last.platform.remarks]

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from cdc_users.measure.judgement.pressure import figures
-from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult
+from cdc_users.measure.judgement.result import ArrivalTally, Result, StepResult, TapFigures
 from cdc_users.measure.judgement.scaling import RateReading, points, summary
 from cdc_users.measure.judgement.spread import spread_notes
 from cdc_users.measure.latency import series
@@ -145,6 +145,7 @@ def step_result(state: StepState, facts: Facts) -> StepResult:
         pressure=pressure(state, facts),
         fault=_fault(state, facts),
         cost=facts.costs.get(state.number, {}),
+        taps=tap_figures(state, facts),
     )
 
 
@@ -167,16 +168,20 @@ def _final_of(number: int, facts: Facts) -> Final | None:
     """The final state as it counts in one step. Steps of one rig share it; a row that the audit of
     one step misses does not count in the others.
     """
-    final = facts.finals.get(number)
+    lost = {
+        other: max((audit.lost for audit in audits.values()), default=0)
+        for other, audits in facts.audits.items()
+    }
+    return _own_part(number, facts.finals, lost)
+
+
+def _own_part(number: int, finals: Mapping[int, Final], lost: Mapping[int, int]) -> Final | None:
+    final = finals.get(number)
     if final is None:
         return None
-    shared = [other for other, found in facts.finals.items() if found is final]
-    others = sum(_lost(facts, other) for other in shared if other != number)
+    shared = [other for other, found in finals.items() if found is final]
+    others = sum(lost.get(other, 0) for other in shared if other != number)
     return replace(final, missing=max(0, final.missing - others))
-
-
-def _lost(facts: Facts, number: int) -> int:
-    return max((audit.lost for audit in facts.audits.get(number, {}).values()), default=0)
 
 
 def _fault(state: StepState, facts: Facts) -> Mapping[str, object]:
@@ -292,6 +297,30 @@ def ledger(audits: Mapping[str, Audit], final: Final | None, fenced: bool) -> di
         "uncheckable": looked.uncheckable,
         "fences": fences,
     }
+
+
+#: A tap that sees states alone has no audit of its events.
+NOT_AUDITED = Audit(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def tap_figures(state: StepState, facts: Facts) -> dict[str, TapFigures]:
+    """Each tap where events come out, if there are several; empty for one."""
+    audits, seen = facts.audits.get(state.number, {}), facts.taps.get(state.number, {})
+    found: dict[str, TapFigures] = {}
+    for name, sink in seen.items():
+        audit = audits.get(name)
+        kept = {other: finals[name] for other, finals in facts.tap_finals.items() if name in finals}
+        lost = {other: found[name].lost for other, found in facts.audits.items() if name in found}
+        final = _own_part(state.number, kept, lost)
+        own = ledger({name: audit or NOT_AUDITED}, final, facts.fenced)
+        series = {} if sink is None else latencies(state, sink, facts.source_clock)
+        found[name] = {
+            "messages": None if audit is None else audit.delivered,
+            "latency_ms": {} if facts.smoke else series.get("end_to_end", {}),
+            "ledger": {kind: int(own[kind]) for kind in CLASSES},
+            "lost_at": {} if audit is None else audit.lost_at,
+        }
+    return found
 
 
 def harness(states: Sequence[StepState]) -> dict[str, float | None]:

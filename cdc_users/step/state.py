@@ -183,6 +183,10 @@ class Facts:
     blind: set[int] = field(default_factory=set)
     #: By step: the comparison of the sink's final state with the source's, if the sink keeps one.
     finals: dict[int, Final] = field(default_factory=dict)
+    #: By step and tap, if events come out at several taps: each one's figures (None if it does not
+    #: see every event), and its final state, if it keeps one.
+    taps: dict[int, Mapping[str, StepSnapshot | None]] = field(default_factory=dict)
+    tap_finals: dict[int, Mapping[str, Final]] = field(default_factory=dict)
     platform_errors: list[str] = field(default_factory=list)
     #: By step: samples of the platform and the gauges, the most events that one instance held, and
     #: the events that became durable in each partition.

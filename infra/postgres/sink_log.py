@@ -20,7 +20,7 @@ _TABLE = (
     "SELECT pg_has_role(c.relowner, 'USAGE') AND has_database_privilege(current_database(),"
     " 'CREATE') AS may_be_published, c.relreplident::text AS identity, EXISTS (SELECT FROM pg_index"
     " i WHERE i.indrelid = c.oid AND i.indisprimary) AS has_key, EXISTS (SELECT FROM pg_attribute a"
-    " WHERE a.attrelid = c.oid AND a.attname = 'probe' AND NOT a.attisdropped) AS has_probe FROM"
+    " WHERE a.attrelid = c.oid AND a.attname = %s AND NOT a.attisdropped) AS has_probe FROM"
     " pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname ="
     " %s AND c.relkind IN ('r', 'p')"
 )
@@ -53,9 +53,9 @@ class WatchedTable:
         return self.identity in "fi" or (self.identity == "d" and self.has_key)
 
 
-def check_sink(connection: Connection[Any], place: str) -> Table:
-    """The table SCHEMA.TABLE, if its log can be read; raises TableError with everything that is
-    missing.
+def check_sink(connection: Connection[Any], place: str, probe: str = "probe") -> Table:
+    """The table SCHEMA.TABLE, if its log can be read and it has the column `probe`; raises
+    TableError with everything that is missing.
 
     Changes nothing. A published table without a replica identity refuses its own updates, so such a
     table is never published.
@@ -64,9 +64,9 @@ def check_sink(connection: Connection[Any], place: str) -> Table:
     with connection.cursor(row_factory=class_row(WatchedServer)) as cursor:
         server = cursor.execute(_SERVER).fetchone()
     with connection.cursor(row_factory=class_row(WatchedTable)) as rows:
-        table = rows.execute(_TABLE, (schema, name)).fetchone()
+        table = rows.execute(_TABLE, (probe, schema, name)).fetchone()
     assert server is not None
-    if mistakes := list(sink_mistakes(place, server, table)):
+    if mistakes := list(sink_mistakes(place, server, table, probe)):
         raise TableError(
             f"--sink-tap postgres-log:{place} is not possible: {'; '.join(mistakes)}; or watch the"
             f" table itself with --sink-tap postgres:{place}"
@@ -74,7 +74,9 @@ def check_sink(connection: Connection[Any], place: str) -> Table:
     return Table(schema, name)
 
 
-def sink_mistakes(place: str, server: WatchedServer, table: WatchedTable | None) -> Iterator[str]:
+def sink_mistakes(
+    place: str, server: WatchedServer, table: WatchedTable | None, probe: str = "probe"
+) -> Iterator[str]:
     """Reasons why the table's log cannot be read, each with its remedy."""
     if server.standby:
         yield "the sink's server is a read-only replica; name its primary in CDC_SINK_DSN"
@@ -99,4 +101,4 @@ def sink_mistakes(place: str, server: WatchedServer, table: WatchedTable | None)
             " updates once it is published; ALTER TABLE ... REPLICA IDENTITY FULL"
         )
     if not table.has_probe:
-        yield f"{place} has no column 'probe'; the pipeline must write it"
+        yield f"{place} has no column {probe!r}; the pipeline must write it"

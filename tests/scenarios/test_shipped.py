@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import psycopg
@@ -58,6 +59,18 @@ def test_a_subscription_is_audited_by_the_log_of_the_database_that_it_writes_to(
     stack: Endpoints, results: Path
 ) -> None:
     audited(stack, results, "postgres-subscription", 5000, 120.0)
+
+
+def test_the_copies_of_several_tables_are_each_compared_with_their_own(
+    stack: Endpoints, results: Path
+) -> None:
+    options = ("--pipeline", "postgres-subscription", "--tables", "2", "--rows", "400")
+    run = LocustProcess("throughput", results, *options, *MIXED)
+
+    assert run.wait() == 0, run.output
+    (audit,) = results.glob("*/audit.json")
+    (final,) = json.loads(audit.read_text(encoding="utf-8"))["final"].values()
+    assert final["compared"] > 100
 
 
 @pytest.mark.soak

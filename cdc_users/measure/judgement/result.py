@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from cdc_users.measure.judgement.cost import Costs
 from cdc_users.measure.judgement.scaling import ScalingSummary
@@ -62,6 +62,17 @@ class ArrivalTally:
     late: int
 
 
+class TapFigures(TypedDict):
+    """One of several taps where events come out: how many it saw, the end-to-end latency there, and
+    its own ledger. `lost_at` counts the missing events by the first tap that lacks them.
+    """
+
+    messages: int | None
+    latency_ms: Mapping[str, float | int | None]
+    ledger: Mapping[str, int]
+    lost_at: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """One step.
@@ -71,7 +82,8 @@ class StepResult:
     `drain_rate_per_s` counts those of a load that was there before. `latency_ms` maps a series to
     its summary; `ledger` maps each class to its count; `pipeline` says what stood between source
     and sink; `pressure` says what happened inside; `fault` says what was done to the pipeline and
-    how it recovered (step/fault.py).
+    how it recovered (step/fault.py). `taps` has the figures and the ledger of each tap, if events
+    come out at several.
     """
 
     name: str
@@ -91,6 +103,7 @@ class StepResult:
     fault: Mapping[str, Any] = field(default_factory=dict)
     #: Processors, memory and writes of each part (judgement.cost); None where not known.
     cost: Costs = field(default_factory=dict)
+    taps: Mapping[str, TapFigures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,8 +257,18 @@ def _failure(threshold: Threshold, step: Mapping[str, object]) -> ThresholdFailu
         threshold.text,
         value,
         f"{name}: {threshold.text}, but it is {value:g}{unit}"
-        f"{_share(step, threshold.metric, value)}",
+        f"{_share(step, threshold.metric, value)}{_taps(step, threshold.metric)}",
     )
+
+
+def _taps(step: Mapping[str, object], metric: Metric) -> str:
+    """For a class of the ledger, if events come out at several taps: how many at each of them."""
+    taps = step.get("taps") or {}
+    if metric.path[0] != "ledger" or not isinstance(taps, Mapping):
+        return ""
+    counts = {name: _value(tap, metric.path) for name, tap in taps.items()}
+    found = [f"{name} {count:g}" for name, count in counts.items() if count]
+    return f"; by tap: {', '.join(found)}" if found else ""
 
 
 def _share(step: Mapping[str, object], metric: Metric, value: float) -> str:

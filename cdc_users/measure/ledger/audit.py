@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,29 +102,22 @@ def audit_taps(
     taps: Mapping[str, Arrivals],
     *,
     fenced: bool | Mapping[str, bool],
-    states: Collection[str] = (),
+    beside: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> dict[str, Audit]:
     """Audit a step at all taps, in the order in which events pass them.
 
-    `states` names the taps that see a table's rows and not every event. A later version may have
-    replaced an event that such a tap did not see, so it never counts events as lost or torn; the
-    final state does.
+    `beside` names, by tap, earlier taps that its events do not pass. A tap that sees a table's rows
+    and not every event is not among them: a later version may have replaced what it did not see.
     """
     earlier: dict[str, Arrivals] = {}
     audits = {}
     for name, arrivals in taps.items():
         complete = fenced if isinstance(fenced, bool) else fenced.get(name, False)
-        found = _audit(step, outcomes, _Looked(name, arrivals, earlier, complete))
-        if name in states:
-            kept = tuple(
-                example
-                for example in found.examples
-                if example.finding not in ("lost", "unseen", "torn")
-            )
-            found = replace(found, lost=0, unseen=0, unknown=0, torn=0, lost_at={}, examples=kept)
-        else:
-            earlier[name] = arrivals
-        audits[name] = found
+        passed = {
+            other: seen for other, seen in earlier.items() if other not in beside.get(name, ())
+        }
+        audits[name] = _audit(step, outcomes, _Looked(name, arrivals, passed, complete))
+        earlier[name] = arrivals
     return audits
 
 

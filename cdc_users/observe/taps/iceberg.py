@@ -28,6 +28,7 @@ from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, WarehouseSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from cdc_users.observe.taps.iceberg_columns import TableColumns
+from cdc_users.observe.taps.tables import of_tables
 from infra.plugin import lacking
 from infra.schemas import warehouse
 
@@ -113,8 +114,14 @@ class IcebergTap(Tap):
 
     kind = "iceberg"
 
-    def __init__(self, settings: IcebergSettings, run: str, anchor: Anchor) -> None:
-        self.record = ObservedRecord(run)
+    def __init__(
+        self,
+        settings: IcebergSettings,
+        run: str,
+        anchor: Anchor,
+        record: ObservedRecord | None = None,
+    ) -> None:
+        self.record = record or ObservedRecord(run)
         self._settings = settings
         self._warehouse = Warehouse(settings)
         self._columns = TableColumns(settings)
@@ -313,7 +320,7 @@ def _as_table(batch: Any) -> Any:
 
 ICEBERG_TAP = TapDeclaration(
     "iceberg",
-    make=IcebergTap,
+    make=of_tables(IcebergTap),
     settings=IcebergSettings,
     needs=("table",),
     either=("warehouse", "properties"),

@@ -26,6 +26,7 @@ from cdc_users.observe.final_state import TableSide, TableState, Totals, probe_p
 from cdc_users.observe.message import TapPlace
 from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
+from cdc_users.observe.taps.tables import of_tables
 from infra.avro.kind import ColumnKind
 
 CONNECT_S = 10
@@ -238,8 +239,14 @@ class PostgresTap(Tap):
 
     kind = "postgres"
 
-    def __init__(self, settings: PostgresSettings, run: str, anchor: Anchor) -> None:
-        self.record = ObservedRecord(run)
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        run: str,
+        anchor: Anchor,
+        record: ObservedRecord | None = None,
+    ) -> None:
+        self.record = record or ObservedRecord(run)
         self._anchor = anchor
         self._dsn, self._table = settings.dsn, sql.Identifier(*settings.table.split("."))
         watched = observed_tables(settings)[0]
@@ -344,5 +351,5 @@ class PostgresTap(Tap):
 
 
 POSTGRES_TAP = TapDeclaration(
-    "postgres", make=PostgresTap, settings=PostgresSettings, needs=("dsn", "table")
+    "postgres", make=of_tables(PostgresTap), settings=PostgresSettings, needs=("dsn", "table")
 )

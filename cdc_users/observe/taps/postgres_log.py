@@ -25,10 +25,10 @@ from cdc_users.measure.ledger.ledger import RowCheck
 from cdc_users.measure.ledger.probe import LAYOUT
 from cdc_users.measure.offset import ONE_CLOCK, ClockOffset, asked_offset
 from cdc_users.observe.declaration import TapDeclaration
-from cdc_users.observe.events.table import observed_tables
+from cdc_users.observe.events.table import ObservedTable, observed_tables, table_of
 from cdc_users.observe.events.torn import TornTransactions
 from cdc_users.observe.message import TapPlace
-from cdc_users.observe.settings import PostgresLogSettings
+from cdc_users.observe.settings import PostgresLogSettings, listed_tables
 from cdc_users.observe.tap import Events, ObservedRecord, Tap, TapError, end_thread
 from infra.avro.kind import UNAVAILABLE
 from infra.replication.error import StreamError
@@ -77,7 +77,10 @@ class LogReader:
         #: Where the last complete transaction was committed, and what may be confirmed.
         self.taken_lsn = self.end_lsn = 0
         self._values = kinds
-        self._table = observed_tables(settings)[0]
+        names, tables = listed_tables(settings.table), observed_tables(settings)
+        # One table may take the rows of several, which then have one layout.
+        self._layouts = tables if len(names) > 1 else tables[:1]
+        self._tables = dict(zip(names, self._layouts, strict=False))
         self._until_check = 0
         self._begin: log.Begin | None = None
         self.renew()
@@ -126,15 +129,19 @@ class LogReader:
     def _change(self, change: LazyChange) -> None:
         if self._begin is None or not self._is_new:
             return
-        rows, names = self._rows, change.relation.names
+        rows, relation = self._rows, change.relation
         deleted = change.operation == "D"
-        row = _row(change.text(), names)
-        key = self._table.number_of(row)
+        row = _row(change.text(), relation.names)
+        # A partition has a name of its own.
+        table = self._tables.get(f"{relation.schema}.{relation.table}") or table_of(
+            self._layouts, row
+        )
+        key = table.number_of(row)
         rows.keys.append(key)
-        rows.probes.append(self._probe(key, row.get(self._table.probe), deleted))
+        rows.probes.append(self._probe(key, row.get(table.probe), deleted))
         rows.deleted.append(deleted)
         rows.sizes.append(len(change.message))
-        rows.checks.append(self._check(change, key, rows.probes[-1], names))
+        rows.checks.append(self._check(change, table, key, rows.probes[-1]))
         rows.commits.append(self._begin.commit_lsn)
         rows.committed_us.append(self._begin.commit_us)
 
@@ -147,18 +154,16 @@ class LogReader:
             self._stamps[key] = probe
         return probe
 
-    def _check(
-        self, change: LazyChange, key: int, probe: bytes, names: tuple[str, ...]
-    ) -> RowCheck:
+    def _check(self, change: LazyChange, table: ObservedTable, key: int, probe: bytes) -> RowCheck:
         if not self.settings.check_every:
             return RowCheck.SKIPPED
         self._until_check -= 1
         if self._until_check >= 0 or not probe:
             return RowCheck.SKIPPED
         self._until_check = self.settings.check_every - 1
-        row = _row(change.values(), names)
-        values = [_sent(row.get(name, UNAVAILABLE)) for name in self._table.kinds]
-        return self._table.check(probe, key, values)
+        row = _row(change.values(), change.relation.names)
+        values = [_sent(row.get(name, UNAVAILABLE)) for name in table.kinds]
+        return table.check(probe, key, values)
 
 
 def _row(change: log.ChangeMessage, names: tuple[str, ...]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc_users.observe.settings import listed_tables
 from cdc_users.options.conflict.rule import (
     UNREADABLE,
     OptionValues,
@@ -13,6 +14,8 @@ from cdc_users.options.conflict.rule import (
     runs_already,
 )
 from cdc_users.pipeline.declaration import outlets
+from cdc_users.pipeline.sink_tap import readable
+from cdc_users.scenario import listed
 from infra.validate import endpoint_address, is_loopback
 
 
@@ -120,6 +123,22 @@ def a_topic_for_each_table(values: OptionValues) -> Sequence[str]:
     return [f"--topic {topics} must name one topic for each of --table {tables}, in their order"]
 
 
+def a_place_for_each_table(values: OptionValues) -> Sequence[str]:
+    """A watched place of several tables has one for each source table, in their order."""
+    if not {"table", "tables"} <= values.keys():
+        return []
+    names = listed(values["table"])
+    count = len(names) or values["tables"]
+    return [
+        f"--sink-tap {tap.kind}:{tap.place} names {given} tables for {count} source"
+        f" table{'s' * (count > 1)}; name one for each"
+        + (f" of --table {','.join(names)}, in their order" if names else " of --tables")
+        + ", or the one into which all of them go"
+        for tap in readable(values.get("sink_tap") or "")
+        if tap.outlet.tables and (given := len(listed_tables(tap.place))) not in (1, count)
+    ]
+
+
 def topic_has_a_connector(values: OptionValues) -> Sequence[str]:
     """From a database, only a connector writes to a topic of the user's own."""
     if by_reader(values) or not values.get("topic") or values.get("connector", UNREADABLE):
@@ -147,14 +166,14 @@ def probe_path_is_of_messages(values: OptionValues) -> Sequence[str]:
     """`--probe-path` needs a tap that reads messages; tables have columns."""
     if not values.get("probe_path") or "sink_tap" not in values:
         return []
-    kind = str(values["sink_tap"]).partition(":")[0]
     known = outlets().by_name
-    if kind in known and known[kind].messages:
+    tables = [tap.kind for tap in readable(values["sink_tap"]) if not tap.outlet.messages]
+    if values["sink_tap"] and not tables:
         return []
-    kinds = ", ".join(name for name, outlet in known.items() if outlet.messages)
+    messages = ", ".join(name for name, outlet in known.items() if outlet.messages)
     return [
-        f"--probe-path says where messages have the probe; it needs --sink-tap of {kinds}"
-        + (f"; {kind} has columns: name one with --probe-column" if kind else "")
+        f"--probe-path says where messages have the probe; it needs --sink-tap of {messages}"
+        + (f"; {tables[0]} has columns: name one with --probe-column" if tables else "")
     ]
 
 

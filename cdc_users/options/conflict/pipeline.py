@@ -12,7 +12,8 @@ from cdc_users.options.conflict.rule import (
     is_surely_direct,
     runs_already,
 )
-from cdc_users.pipeline.declaration import captures, outlets, sources, transports
+from cdc_users.pipeline.declaration import captures, sources, transports
+from cdc_users.pipeline.sink_tap import readable
 
 
 def buffer_holds_a_batch(values: OptionValues) -> Sequence[str]:
@@ -87,9 +88,9 @@ def nothing_is_captured_here(values: OptionValues) -> Sequence[str]:
             "--capture none is a pipeline of yours that runs already; it needs --platform none, the"
             " --table where events go in and the --sink-tap where they come out"
         )
-    kind = str(values.get("sink_tap")).partition(":")[0]
-    known = outlets().by_name
-    if kind in known and known[kind].states and any((values.get("mix") or ())[1:]):
+    changes = any((values.get("mix") or ())[1:])
+    watched = readable(values.get("sink_tap") or "") if changes else ()
+    for kind in dict.fromkeys(tap.kind for tap in watched if tap.outlet.states):
         other = {"iceberg-state": "iceberg"}.get(kind, "postgres-log")
         found.append(
             f"--sink-tap {kind} sees a table's rows and not each change, and with --capture none"

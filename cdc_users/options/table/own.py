@@ -12,6 +12,7 @@ from cdc_users.options.conflict import own as conflict
 from cdc_users.options.fault_names import fault_names
 from cdc_users.options.table.load import A_TIME
 from cdc_users.options.table.record import CAPACITY, FAULTS, PRESSURE, SCALING, option
+from cdc_users.pipeline import sink_tap
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,15 @@ class OwnPipelineOptions:
         rules=(conflict.of_own_tables("keep_rows", False),),
     )
     sink_tap: str = option(
-        parse.sink_tap,
-        f"Where events come out of your own platform: {parse.sink_tap_forms()}.",
+        sink_tap.checked,
+        f"Where events come out of your own platform: {sink_tap.forms()}; several by semicolon.",
         unset="",
-        takes="KIND:PLACE",
-        rules=(conflict.own_stream_is_watched, conflict.none_has_a_sink_tap),
+        takes="KIND:PLACE or NAME=KIND:PLACE",
+        rules=(
+            conflict.own_stream_is_watched,
+            conflict.none_has_a_sink_tap,
+            conflict.a_place_for_each_table,
+        ),
     )
     probe_path: str = option(
         parse.probe_path,

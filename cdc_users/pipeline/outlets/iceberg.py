@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
-from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings
+from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, listed_tables
 from cdc_users.pipeline.declaration import OutletDeclaration
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
@@ -13,32 +14,55 @@ PLACE = "CATALOG.TABLE"
 
 
 def _check(place: str) -> None:
-    parts = place.split(".")
-    if len(parts) < 3 or not all(parts):
-        raise ValueError(
-            f"{place!r} is not {PLACE}, with the table's namespace, e.g. prod.shop.customers"
-        )
+    names = listed_tables(place)
+    for name in names:
+        parts = name.split(".")
+        if len(parts) < 3 or not all(parts):
+            raise ValueError(
+                f"{name!r} is not {PLACE}, with the table's namespace, e.g. prod.shop.customers"
+            )
+    if len({name.partition(".")[0] for name in names}) > 1:
+        raise ValueError(f"{place!r} names two catalogs; name the tables of one, or two taps")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{place!r} names a table twice; name each once")
+
+
+def _named(place: str) -> tuple[str, tuple[str, ...]]:
+    """The catalog, and its tables."""
+    names = [name.partition(".") for name in listed_tables(place)]
+    return names[0][0], tuple(table for _, _, table in names)
 
 
 def _tap(_prepared: Prepared, place: str, mode: str = "append") -> IcebergSettings:
-    catalog, _, table = place.partition(".")
-    return IcebergSettings(catalog=catalog, table=table, properties={}, mode=mode, from_end=True)
+    catalog, tables = _named(place)
+    return IcebergSettings(
+        catalog=catalog, table=",".join(tables), properties={}, mode=mode, from_end=True
+    )
 
 
-def _final(_prepared: Prepared, place: str, mode: str = "append") -> IcebergSideSettings:
-    catalog, _, table = place.partition(".")
-    return IcebergSideSettings(catalog=catalog, table=table, properties={}, mode=mode)
+def _finals(_prepared: Prepared, place: str, mode: str = "append") -> Sequence[IcebergSideSettings]:
+    catalog, tables = _named(place)
+    return [
+        IcebergSideSettings(catalog=catalog, table=table, properties={}, mode=mode)
+        for table in tables
+    ]
 
 
 def _provision(ground: Ground, place: str) -> MadeNames:
     """Make nothing; raises StackConfigError for a table that cannot be watched."""
+    catalog, tables = _named(place)
+    for table in tables:
+        _look_at(ground, catalog, table)
+    return {}
+
+
+def _look_at(ground: Ground, catalog: str, name: str) -> None:
     from contextlib import closing
 
     from cdc_users.observe.tap import TapError
     from cdc_users.observe.taps.iceberg import Warehouse
     from infra.stack.error import StackConfigError
 
-    catalog, _, name = place.partition(".")
     settings = IcebergSettings(catalog=catalog, table=name, properties={})
     with closing(Warehouse(settings)) as warehouse:
         try:
@@ -58,7 +82,6 @@ def _provision(ground: Ground, place: str) -> MadeNames:
                 f"table {name} has no column {probe!r}; add one of text, which the pipeline fills,"
                 " or name it with --probe-column"
             )
-    return {}
 
 
 def _declared(name: str, mode: str) -> OutletDeclaration:
@@ -67,9 +90,10 @@ def _declared(name: str, mode: str) -> OutletDeclaration:
         PLACE,
         _check,
         tap=partial(_tap, mode=mode),
-        final=partial(_final, mode=mode),
+        finals=partial(_finals, mode=mode),
         provision=_provision,
         states=mode == "upsert",
+        tables=True,
         package="pyiceberg",
         extra="iceberg",
     )

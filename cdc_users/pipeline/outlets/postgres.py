@@ -1,28 +1,37 @@
-"""Events come out in a PostgreSQL table: in the source's database, or in that of CDC_SINK_DSN."""
+"""Events come out in PostgreSQL tables: in the source's database, or in that of CDC_SINK_DSN."""
 
 from __future__ import annotations
 
-from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings
+from collections.abc import Sequence
+
+from cdc_users.observe.settings import PostgresSettings, PostgresSideSettings, listed_tables
 from cdc_users.pipeline.declaration import OutletDeclaration
 from cdc_users.pipeline.prepared import Prepared
 
+PLACE = "SCHEMA.TABLE"
 
-def check_table(place: str) -> None:
-    """Check for SCHEMA.TABLE; raises ValueError."""
-    schema, _, name = place.rpartition(".")
-    if not schema or not name:
-        raise ValueError(f"{place!r} is not SCHEMA.TABLE, e.g. public.customers")
+
+def check_tables(place: str) -> None:
+    """Check for SCHEMA.TABLE, several by comma; raises ValueError."""
+    names = listed_tables(place)
+    for table in names:
+        schema, _, name = table.rpartition(".")
+        if not schema or not name:
+            raise ValueError(f"{table!r} is not {PLACE}, e.g. public.customers")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{place!r} names a table twice; name each once")
 
 
 def _tap(prepared: Prepared, place: str) -> PostgresSettings:
     return PostgresSettings(dsn=prepared.endpoints.sink, table=place)
 
 
-def final_table(prepared: Prepared, place: str) -> PostgresSideSettings:
-    """The table as a side of the final comparison."""
-    return PostgresSideSettings(dsn=prepared.endpoints.sink, table=place)
+def final_tables(prepared: Prepared, place: str) -> Sequence[PostgresSideSettings]:
+    """The tables as sides of the final comparison."""
+    dsn = prepared.endpoints.sink
+    return [PostgresSideSettings(dsn=dsn, table=table) for table in listed_tables(place)]
 
 
 POSTGRES = OutletDeclaration(
-    "postgres", "SCHEMA.TABLE", check_table, tap=_tap, final=final_table, states=True
+    "postgres", PLACE, check_tables, tap=_tap, finals=final_tables, states=True, tables=True
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -32,12 +33,12 @@ from cdc_users.pipeline.declaration import (
     captures,
     feeds_consumer,
     is_direct,
-    outlets,
     sinks,
     sources,
     transports,
 )
 from cdc_users.pipeline.prepared import Prepared
+from cdc_users.pipeline.sink_tap import LAST, beside, sink_taps
 from cdc_users.scenario import own_arguments, platform_arguments
 from cdc_users.users.target import LaneTarget
 from infra.client.environment import for_python, module_command
@@ -196,8 +197,9 @@ class Wiring(Prepared):
         )
 
     def _taps(self) -> list[TapSettings]:
+        watched = self._sink_taps()
         if self.direct:
-            return [replace(transports().by_name[self.pipeline.transport].tap(self), name="sink")]
+            return watched
         topic = TopicSettings(
             name="topic",
             bootstrap=self.endpoints.kafka_bootstrap,
@@ -206,43 +208,66 @@ class Wiring(Prepared):
             # Events that were in the user's own topic before are not the run's.
             from_end=bool(self.pipeline.topic),
         )
-        sink = self._sink_tap()
-        return [topic] if sink is None else [topic, replace(sink, name="sink")]
+        return [topic, *watched]
 
-    def _sink_tap(self) -> TapSettings | None:
-        """The tap where events come out of the platform one by one; None if only the platform sees
+    @property
+    def ends(self) -> Mapping[str, str]:
+        """The taps where events come out, by name, each with its place in one word."""
+        found = {tap.name: f"{tap.kind}:{tap.place}" for tap in sink_taps(self.pipeline.sink_tap)}
+        return found or {LAST: self.outlet}
+
+    @property
+    def end(self) -> str:
+        """The name of the tap whose figures are the run's."""
+        return list(self.ends)[-1]
+
+    @property
+    def beside(self) -> Mapping[str, frozenset[str]]:
+        """By tap: earlier taps that its events do not pass."""
+        return beside(sink_taps(self.pipeline.sink_tap))
+
+    def _sink_taps(self) -> list[TapSettings]:
+        """The taps where events come out of the platform one by one; none if only the platform sees
         them.
         """
-        kind, _, place = self.pipeline.sink_tap.partition(":")
-        if kind:
-            watched = outlets().by_name[kind].tap(self, place)
-            return replace(watched, probe_path=self.pipeline.probe_path)
-        tap = self.sink.tap(self)
-        return self.sink.watch(self) if tap is None and self.pipeline.watched else tap
+        if taps := sink_taps(self.pipeline.sink_tap):
+            return [
+                replace(
+                    tap.outlet.tap(self, tap.place),
+                    name=tap.name,
+                    probe_path=self.pipeline.probe_path,
+                )
+                for tap in taps
+            ]
+        if self.direct:
+            return [replace(transports().by_name[self.pipeline.transport].tap(self), name=LAST)]
+        found = self.sink.tap(self)
+        if found is None and self.pipeline.watched:
+            found = self.sink.watch(self)
+        return [] if found is None else [replace(found, name=LAST)]
 
-    def finals(self) -> list[tuple[FinalSide | None, FinalSide]]:
-        """The pairs of tables that are compared at the end: each source table with the sink's. The
-        source is None if it has no table of its own for that sink's. Empty if the sink keeps no
-        contents.
+    def finals(self) -> Mapping[str, Sequence[tuple[FinalSide | None, FinalSide]]]:
+        """The pairs of tables that are compared at the end, by tap: each source table with the
+        sink's. The source is None if it has no table of its own for that sink's. A tap whose sink
+        keeps no contents is left out.
         """
-        sources_found = sources().by_name[self.pipeline.source].finals(self)
-        found = [side for side in self._final_sinks() if side is not None]
-        if len(found) != len(sources_found):
-            return [(None, side) for side in found[:1]]
-        pairs = zip(sources_found, found, strict=True)
+        taps = sink_taps(self.pipeline.sink_tap)
+        found = {tap.name: self._pairs(tap.outlet.finals(self, tap.place)) for tap in taps}
+        if not any(found.values()):
+            transport = transports().by_name[self.pipeline.transport]
+            kept = self.sink.final(self)
+            whole = [] if kept is None else [kept]
+            found = {self.end: self._pairs(transport.finals(self) if self.direct else whole)}
+        return {name: pairs for name, pairs in found.items() if pairs}
+
+    def _pairs(self, kept: Sequence[FinalSide]) -> list[tuple[FinalSide | None, FinalSide]]:
+        written = sources().by_name[self.pipeline.source].finals(self)
+        if len(kept) != len(written):
+            return [(None, side) for side in kept[:1]]
         return [
             (self._as_own(source, number), self._as_own(sink, number))
-            for number, (source, sink) in enumerate(pairs)
+            for number, (source, sink) in enumerate(zip(written, kept, strict=True))
         ]
-
-    def _final_sinks(self) -> list[FinalSide | None]:
-        if self.direct:
-            return [transports().by_name[self.pipeline.transport].final(self)]
-        kind, _, place = self.pipeline.sink_tap.partition(":")
-        # A place is not split at commas, because a stream's name may contain some.
-        if kind and (side := outlets().by_name[kind].final(self, place)) is not None:
-            return [side]
-        return [self.sink.final(self)]
 
     def _as_own(self, side: FinalSide, number: int) -> FinalSide:
         """The side with the columns of the user's own table, if it is one."""

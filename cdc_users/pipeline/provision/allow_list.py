@@ -5,11 +5,13 @@ Contacts none of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cdc_users.pipeline.declaration import captures, outlets, sources, transports
 from cdc_users.pipeline.provision.cloud_streams import own_endpoint
+from cdc_users.pipeline.sink_tap import sink_taps
 from cdc_users.scenario import Pipeline
 from infra import validate
 from infra.client.access import access_mistakes
@@ -19,6 +21,7 @@ from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
 from infra.validate import is_loopback
 
+_TAKEN_BY_DEBEZIUM = re.compile(r"[a-zA-Z0-9_.-]+")
 #: The field of Endpoints for each section of a pipeline file.
 ENDPOINT = {
     "source": "postgres_dsn",
@@ -74,7 +77,10 @@ def part_mistakes(
         endpoints = find(checkout, environ)
     except StackConfigError:
         return []  # reported already
-    return [] if endpoints is None else missing_parts(endpoints, pipelines)
+    if endpoints is None:
+        return []
+    needing = list(pipelines)
+    return [*missing_parts(endpoints, needing), *hidden_sources(endpoints, needing)]
 
 
 def missing_parts(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[str]:
@@ -94,6 +100,32 @@ def missing_parts(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[s
         f"{why}, and the pipeline has no [{section}]; add the section (docs/pipeline.md)"
         for section, why in needed.items()
         if not getattr(endpoints, ENDPOINT[section])
+    ]
+
+
+def hidden_sources(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[str]:
+    """A source at an address that Debezium refuses, if the run starts one: it takes names and IPv4
+    addresses (RelationalDatabaseConnectorConfig.HOSTNAME_PATTERN in 3.6.3).
+    """
+    making = [
+        pipeline
+        for pipeline in pipelines
+        if sources().by_name[pipeline.source].database
+        if captures().by_name[pipeline.capture].is_debezium
+        if not pipeline.connector and "source" not in pipeline.relayed
+    ]
+    if not making or not endpoints.postgres_dsn:
+        return []
+    by_connect = not captures().by_name[making[0].capture].direct
+    seen = endpoints.postgres_from_connect if by_connect else None
+    own = validate.dsn_place(endpoints.postgres_dsn).get("host", "127.0.0.1")
+    host = own if seen is None else seen.rpartition(":")[0]
+    if _TAKEN_BY_DEBEZIUM.fullmatch(host):
+        return []
+    elsewhere = ", or NAME:PORT as [connect] postgres" if by_connect else ""
+    return [
+        f"Debezium takes a host's name or its IPv4 address, and the source is at {host!r}; write a"
+        f" name that resolves to it into the DSN{elsewhere}, or use --capture wal"
     ]
 
 
@@ -185,7 +217,7 @@ def outlet_mistakes(
 ) -> list[str]:
     """Mistakes in the servers of the streams in which events come out."""
     found = []
-    for kind in sorted({pipeline.sink_tap.partition(":")[0] for pipeline in pipelines} - {""}):
+    for kind in sorted({tap.kind for one in pipelines for tap in sink_taps(one.sink_tap)}):
         declared = outlets().by_name[kind]
         if not declared.form:
             continue

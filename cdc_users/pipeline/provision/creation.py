@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cdc_users.pipeline.declaration import captures, outlets, sinks, sources, transports
+from cdc_users.pipeline.declaration import captures, sinks, sources, transports
 from cdc_users.pipeline.prepared import Names
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses
@@ -16,6 +16,7 @@ from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import RunObjects
 from cdc_users.pipeline.provision.ground import Ground, OwnTables, consumer_group
 from cdc_users.pipeline.provision.message import PreparePipeline
+from cdc_users.pipeline.sink_tap import sink_taps
 from cdc_users.scenario import Pipeline, listed
 from cdc_users.users.workload.workload import OPERATIONS
 from infra.postgres.rights import refuse_source
@@ -73,9 +74,11 @@ class Creation:
             capture = captures().by_name[pipeline.capture]
             names = replace(names, **capture.provision(ground))
             self.connector = "" if pipeline.connector else capture.connector(name)
-        kind, _, place = pipeline.sink_tap.partition(":")
-        if kind:
-            return replace(names, **outlets().by_name[kind].provision(ground, place))
+        if taps := sink_taps(pipeline.sink_tap):
+            for tap in taps:
+                made = tap.outlet.provision(ground, tap.place)
+                names = replace(names, sink_slots=names.sink_slots | made.get("sink_slots", {}))
+            return names
         return replace(names, **sinks().by_name[pipeline.sink].provision(ground))
 
     def _check_source(self, *, own: bool) -> None:

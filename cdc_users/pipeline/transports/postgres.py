@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from cdc_users.observe.settings import PostgresLogSettings, PostgresSideSettings
+from cdc_users.observe.settings import PostgresLogSettings, PostgresSideSettings, listed_tables
 from cdc_users.pipeline.declaration import TransportDeclaration
 from cdc_users.pipeline.prepared import Prepared
 from cdc_users.pipeline.provision.ground import Ground
@@ -31,7 +31,11 @@ def make_database(ground: Ground) -> Mapping[str, str]:
         use_schema(sink, name)
         create_publication(sink, slot, tables)
         create_slot(sink, ground.note("slot", slot))
-    return {"endpoint": dsn, "name": f"{name}.{ground.tables[0]}", "slot": slot}
+    return {
+        "endpoint": dsn,
+        "name": ",".join(f"{name}.{table}" for table in ground.tables),
+        "slot": slot,
+    }
 
 
 def _tap(prepared: Prepared) -> PostgresLogSettings:
@@ -41,14 +45,15 @@ def _tap(prepared: Prepared) -> PostgresLogSettings:
     )
 
 
-def _final(prepared: Prepared) -> PostgresSideSettings | None:
-    """The copy; None if there are several tables."""
+def _finals(prepared: Prepared) -> Sequence[PostgresSideSettings]:
+    """The copies of all tables."""
     made = prepared.names.stream
-    if len(prepared.names.tables) > 1:
-        return None
-    return PostgresSideSettings(dsn=made["endpoint"], table=made["name"])
+    return [
+        PostgresSideSettings(dsn=made["endpoint"], table=table)
+        for table in listed_tables(made["name"])
+    ]
 
 
 POSTGRES = TransportDeclaration(
-    "postgres", "PostgreSQL", tap=_tap, provision=make_database, final=_final, named=True
+    "postgres", "PostgreSQL", tap=_tap, provision=make_database, finals=_finals, named=True
 )

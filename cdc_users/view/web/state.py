@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TypedDict
 
 from cdc_users.measure.judgement.result import StepResult
 from cdc_users.measure.latency.heat_map import HeatChart
 from cdc_users.measure.ledger.ledger import CLASSES as LEDGER_CLASSES
-from cdc_users.report import chart
+from cdc_users.pipeline.telemetry import StepSnapshot
+from cdc_users.report import chart, quantity
 from cdc_users.report.answer import answer
 from cdc_users.report.table import usable
 from cdc_users.step.state import StepState
@@ -179,33 +180,54 @@ def columns(moments: Sequence[TimelineRow]) -> dict[str, list[TimelineValue]]:
 def ledger(run: RunView) -> LedgerTable:
     """Each step's counts; None until the audit."""
     if run.result is not None:
-        rows = [_audited(step) for step in run.result.steps]
+        rows = [row for step in run.result.steps for row in _audited(step)]
     else:
-        rows = [_so_far(item, run) for item in run.states if item.workers]
+        rows = [row for item in run.states if item.workers for row in _so_far(item, run)]
     return {"classes": CLASSES, "rows": rows}
 
 
-def _audited(step: StepResult) -> LedgerRow:
-    counts = [step.ledger.get(name) for name in CLASSES]
-    return {
-        "name": step.name,
-        "counts": counts,
-        "fences": str(step.ledger.get("fences", "not sent")),
-    }
+def _audited(step: StepResult) -> Iterator[LedgerRow]:
+    """The step's row, and one for each tap if events come out at several."""
+    fences = str(step.ledger.get("fences", "not sent"))
+    rows: dict[str, Mapping[str, int | str | None]] = {step.name: step.ledger}
+    for name, tap in step.taps.items():
+        title = _at(step.name, name, tap["latency_ms"])
+        rows[title] = {**tap["ledger"], "delivered": tap["messages"]}
+    for title, counts in rows.items():
+        yield {
+            "name": title,
+            "counts": [counts.get(name) for name in CLASSES],
+            "fences": fences,
+        }
 
 
-def _so_far(item: StepState, run: RunView) -> LedgerRow:
-    seen = run.look.sink.steps.get(item.number)
-    known = {
-        "sent": item.sent,
-        "delivered": seen.delivered if seen is not None else 0,
-        "duplicated": seen.duplicated if seen is not None else 0,
-    }
-    return {
-        "name": item.step.name,
-        "counts": [known.get(name) for name in CLASSES],
-        "fences": "after the load",
-    }
+def _at(step: str, tap: str, latency_ms: Mapping[str, float | int | None]) -> str:
+    """A tap's row, with its end-to-end latency as far as it is known."""
+    known = [
+        f"{point} {quantity.duration(latency_ms[point])}"
+        for point in ("p50", "p99")
+        if latency_ms.get(point) is not None
+    ]
+    return ", ".join([f"{step} at {tap}", *known])
+
+
+def _so_far(item: StepState, run: RunView) -> Iterator[LedgerRow]:
+    look, name, number = run.look, item.step.name, item.number
+    rows = {name: look.sink.steps.get(number, StepSnapshot())}
+    for tap in look.ends:
+        seen = look.taps[tap].steps.get(number, StepSnapshot())
+        rows[_at(name, tap, seen.recorder.histogram("end_to_end").summary_ms())] = seen
+    for title, seen in rows.items():
+        known = {
+            "sent": item.sent,
+            "delivered": seen.delivered,
+            "duplicated": seen.duplicated,
+        }
+        yield {
+            "name": title,
+            "counts": [known.get(name) for name in CLASSES],
+            "fences": "after the load",
+        }
 
 
 def verdict(run: RunView) -> VerdictView:

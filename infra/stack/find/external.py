@@ -149,7 +149,7 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
         postgres_from_connect=connect.postgres or None,
         postgres_user_from_connect=connect.postgres_user or None,
         postgres_secret_from_connect=connect.postgres_secret or None,
-        sink_dsn=file.tap[0].dsn or None if file.tap else None,
+        sink_dsn=next((tap.dsn for tap in file.tap if tap.dsn), None),
         postgres_ca_from_connect=connect.postgres_ca or None,
         commands=commands,
     )

@@ -54,13 +54,16 @@ def _topic(found: PipelineFound) -> Iterator[Coverage]:
 
 def _sink(found: PipelineFound) -> Iterator[Coverage]:
     what = "completeness and end-to-end latency at the sink"
-    if found.tap:
-        kind = found.tap.partition(":")[0]
-        yield Coverage(what, True, f"the tap {found.tap}")
+    for tap in found.taps:
+        kind = tap.partition(":")[0]
+        at = f" ({tap})" * (len(found.taps) > 1)
+        yield Coverage(what + at, True, f"the tap {tap}")
         states = kind in ("postgres", "iceberg-state")
         why = "a table shows what it holds, not each change" if states else "each event is seen"
-        yield Coverage("order at the sink", not states, why)
-    elif found.platform in ("", "reference"):
+        yield Coverage(f"order at the sink{at}", not states, why)
+    if found.taps:
+        return
+    if found.platform in ("", "reference"):
         yield Coverage(what, True, "the reference platform, with the sink of --sink")
     elif found.platform == "none":
         why = "nothing says where events come out; add a [[tap]]"

@@ -56,7 +56,7 @@ class PipelineFound:
     append_time: bool | None = None
     group: str = ""
     capture: str = "debezium"
-    tap: str = ""
+    taps: Sequence[str] = ()
     platform: str = ""
     sections: frozenset[str] = field(default_factory=frozenset)
     #: Named things that were looked for and are missing: slot, topic, table, connector.

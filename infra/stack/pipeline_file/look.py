@@ -71,15 +71,14 @@ class PipelineLook:
         file, places = self.file, self.endpoints
         capture = file.capture or CaptureSection()
         platform = file.platform or PlatformSection(command="")
-        tap = file.tap[0] if file.tap else None
         self.found = PipelineFound(
             slot=capture.slot,
             connector=capture.connector,
             topic=file.kafka.topic if file.kafka else "",
             group=platform.group,
             capture=capture.kind or "debezium",
-            tap=f"{tap.kind}:{tap.place}" if tap else "",
-            platform=platform.command or ("none" if tap else ""),
+            taps=tuple(f"{tap.kind}:{tap.place}" for tap in file.tap),
+            platform=platform.command or ("none" if file.tap else ""),
             sections=frozenset(
                 name for name in ("source", "kafka", "registry", "connect") if getattr(file, name)
             ),
@@ -326,7 +325,8 @@ def postgres_trouble(error: psycopg.Error) -> PartTrouble:
     remedies = {
         "password authentication failed": "check PGPASSWORD, PGPASSFILE or passfile=",
         "no password supplied": "set PGPASSWORD, PGPASSFILE or passfile=",
-        "SSL error": "name the authority that signed its certificate as sslrootcert=",
+        "SSL error": "name the authority that signed its certificate as sslrootcert=, or renew a"
+        " certificate that has expired",
         "does not exist": "name another one",
         "no pg_hba.conf entry": "let this host, user and database in, or write sslmode=",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import msgspec
 
 from infra.stack.error import StackConfigError
-from infra.stack.pipeline_file.section import SECTIONS, PipelineFile, Section
+from infra.stack.pipeline_file.section import SECTIONS, TAP_NAME, PipelineFile, Section
 
 #: A pipeline file; `--pipeline` sets it for the processes of a run.
 VARIABLE = "CDC_PIPELINE"
+#: The keys of a tap that say which server is watched, and how to log in.
+OF_SERVER = ("url", "user", "password_file", "token_file", "ca", "certificate", "key", "dsn")
 _HELP = "docs/pipeline.md has every key"
 
 
@@ -53,10 +56,24 @@ def _tap_mistakes(value: object) -> Iterator[str]:
     if not isinstance(value, list):
         yield "[tap] is one of several; write [[tap]]"
         return
-    if len(value) > 1:
-        yield f"{len(value)} taps are named, and one is watched; leave one [[tap]]"
     for number, tap in enumerate(value, start=1):
         yield from _section_mistakes(f"[[tap]] {number}", SECTIONS["tap"], tap)
+        name = tap.get("name") if isinstance(tap, Mapping) else None
+        if isinstance(name, str) and name and re.fullmatch(TAP_NAME, name) is None:
+            yield (
+                f"[[tap]] {number} name {name!r} is no plain word; write up to 32 small letters,"
+                " digits, '-' and '_', with a letter first"
+            )
+    taps = [tap for tap in value if isinstance(tap, Mapping)]
+    for key in OF_SERVER:
+        # One variable holds it for all taps that read it.
+        readers: dict[object, list[object]] = {}
+        for tap in taps:
+            readers.setdefault("" if key == "dsn" else tap.get("kind"), []).append(tap.get(key))
+        for kind, given in readers.items():
+            if len({str(one) for one in given if one}) > 1:
+                whose = f"taps of kind {kind}" if kind else "taps"
+                yield f"[[tap]] {whose} have different {key}; they share one server and its login"
 
 
 def _option_mistakes(value: object) -> Iterator[str]:

@@ -110,6 +110,10 @@ class PlatformSection(Section, frozen=True, kw_only=True):
     ] = ""
 
 
+#: A tap's name.
+TAP_NAME = "[a-z][a-z0-9_-]{0,31}"
+
+
 class TapSection(Section, frozen=True, kw_only=True):
     """Where events come out."""
 
@@ -117,6 +121,16 @@ class TapSection(Section, frozen=True, kw_only=True):
     place: Annotated[
         str, Meta(description="A port, SCHEMA.TABLE, a topic: what --sink-tap KIND:PLACE takes.")
     ]
+    name: Annotated[
+        str,
+        Meta(
+            description="Its name in results, where there are several.",
+            extra_json_schema={"pattern": f"^({TAP_NAME})?$"},
+        ),
+    ] = ""
+    behind: Annotated[
+        bool, Meta(description="Whether events pass the tap above it first; else it is beside it.")
+    ] = False
     url: Annotated[
         str, Meta(description="redis, nats: the server, e.g. redis://HOST:6379, nats://HOST:4222.")
     ] = ""

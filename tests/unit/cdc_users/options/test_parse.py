@@ -10,6 +10,7 @@ import pytest
 
 from cdc_users.options import parse
 from cdc_users.options.parse import Alternatives, Choices, Count, Counts, choice
+from cdc_users.pipeline import sink_tap
 
 COUNT, COUNTS = Count(1000), Counts(1000)
 FROM_ZERO = Count(10, least=0)
@@ -167,9 +168,9 @@ def test_a_text_within_the_bounds_is_read(
         (parse.kinesis_endpoint, "http://key:word@127.0.0.1", "user or a password"),
         (parse.kinesis_endpoint, "http://127.0.0.1:99999", "is not a URL"),
         (parse.kinesis_endpoint, "http://[", "is not a URL"),
-        (parse.sink_tap, "nowhere:x", "is not one of"),
-        (parse.sink_tap, "webhook:", "is not one of"),
-        (parse.sink_tap, "webhook", "is not one of"),
+        (sink_tap.checked, "nowhere:x", "is not one of"),
+        (sink_tap.checked, "webhook:", "is not one of"),
+        (sink_tap.checked, "webhook", "is not one of"),
     ],
 )
 def test_a_text_beyond_the_bounds_is_refused_with_the_remedy(

@@ -36,7 +36,9 @@ class MadeRig:
             names=SimpleNamespace(partitions=1, plans=()),
             target=None,
             direct=False,
-            finals=list,
+            finals=dict,
+            beside={},
+            ends={"sink": "sink"},
         )
     )
 

@@ -16,9 +16,15 @@ from cdc_users.measure.ledger.probe import Operation
 from cdc_users.measure.ledger.sequence import SequenceSet
 from cdc_users.observe.message import Difference, ExpectedSide, Final
 from cdc_users.pipeline.pipeline import Rig
-from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, TapProgress, merged_snapshot
+from cdc_users.pipeline.telemetry import (
+    PipelineSnapshot,
+    Snapshot,
+    StepSnapshot,
+    TapProgress,
+    merged_snapshot,
+)
 from cdc_users.scenario import Pipeline
-from cdc_users.step.close import Closing, close, written_by_others
+from cdc_users.step.close import Closing, close, worst_of, written_by_others
 from cdc_users.step.state import Facts, ReportedShare, StepState
 from cdc_users.users.workload.workload import Workload, Writer
 from tests.unit.made_run import state
@@ -62,6 +68,8 @@ class MadeRig:
     silent: bool = False
     sees_sink: bool = True
     sent: int = 0
+    beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    states: frozenset[str] = frozenset()
 
     @property
     def wiring(self) -> Any:
@@ -70,7 +78,9 @@ class MadeRig:
             names=SimpleNamespace(partitions=1, plans=()),
             target=None,
             direct=self.direct,
-            finals=lambda: self.finals,
+            finals=lambda: {"sink": self.finals} if self.finals else {},
+            beside=self.beside,
+            ends={name: name for name in self.taps if name != "topic"},
         )
 
     def dead(self) -> str | None:
@@ -293,3 +303,34 @@ def test_what_taps_could_not_read_or_remark_is_told_with_their_names() -> None:
 
     assert facts.notes == ["sink: rounded to seconds", "platform: 2 rows without a value"]
     assert facts.unreadable == ["the sink tap could not read what came: no JSON"]
+
+
+def test_what_one_of_two_sinks_loses_is_not_asked_of_the_other() -> None:
+    observer = MadeObserver()
+    rig = MadeRig(
+        {"topic": seen((1, 4)), "search": seen((1, 2)), "copy": seen((1, 4))},
+        fenced=("topic", "search", "copy"),
+        observer=replace(observer, taps={"topic": None, "search": None, "copy": None}),
+        beside={"copy": frozenset({"search"})},
+    )
+    audits = closing(rig).facts.audits[1]
+
+    assert (audits["search"].lost, audits["search"].lost_at) == (2, {"search": 2})
+    assert (audits["copy"].lost, audits["copy"].lost_at, audits["copy"].unsourced) == (0, {}, 0)
+
+
+def test_each_of_two_sinks_has_figures_of_its_own() -> None:
+    facts = Facts()
+    taps = {"topic": seen((1, 4)), "search": seen((1, 2)), "copy": seen((1, 4))}
+    rig = MadeRig(taps, fenced=tuple(taps), states=frozenset({"copy"}))
+    made = Closing(cast(Rig, rig), [step_of(acked=[(1, 4)])], INSERTS, facts, 30.0)
+    looked = {name: Snapshot({1: StepSnapshot(delivered=2)}) for name in taps}
+    close(made, lambda: PipelineSnapshot(taps=looked))
+
+    assert facts.taps == {1: {"search": looked["search"].steps[1], "copy": None}}
+
+
+def test_of_several_sinks_contents_the_worst_of_each_kind_counts() -> None:
+    whole = worst_of([Final(compared=4, missing=1), Final(compared=4, missing=1, stale=2)])
+
+    assert (whole.compared, whole.missing, whole.stale) == (4, 1, 2)

@@ -392,7 +392,7 @@ def test_one_clock_is_not_corrected_by_what_a_question_takes() -> None:
     assert not result(facts(source_clock=ClockOffset(-90, 120))).notes
 
 
-def audited(**counts: int) -> Audit:
+def audited(**counts: Any) -> Audit:
     return Audit(**{**CLEAN, **counts})
 
 
@@ -478,3 +478,36 @@ def test_a_result_says_what_was_asked_for() -> None:
     assert (found.scenario, found.run, found.command) == ("s", "abcd1234", "locust -f s.py")
     assert found.options == {"rows": [10]}
     assert found.scaling is None
+
+
+def test_each_of_several_taps_has_its_own_ledger_and_a_verdict_names_it() -> None:
+    seen = StepSnapshot(delivered=8, last_us=2_000_000)
+    found = facts(
+        audits={
+            1: {
+                "topic": audited(),
+                "search": audited(delivered=7, lost=3, lost_at={"search": 3}),
+                "copy": audited(stale=1),
+            }
+        },
+        taps={1: {"search": seen, "copy": None}},
+        tap_finals={1: {"copy": Final(compared=10, corrupt=2)}},
+        finals={1: Final(compared=10, corrupt=2)},
+        sink={1: seen},
+        thresholds=with_defaults(()),
+    )
+
+    concluded = result(found, state())
+    taps = concluded.steps[0].taps
+
+    assert [(name, tap["messages"], tap["lost_at"]) for name, tap in taps.items()] == [
+        ("search", 7, {"search": 3}),
+        ("copy", 10, {}),
+    ]
+    assert {name: count for name, count in taps["search"]["ledger"].items() if count} == {"lost": 3}
+    assert {name: count for name, count in taps["copy"]["ledger"].items() if count} == {
+        "stale": 1,
+        "corrupt": 2,
+    }
+    assert any(reason.endswith("by tap: search 3") for reason in concluded.reasons)
+    assert any(reason.endswith("by tap: copy 2") for reason in concluded.reasons)

@@ -159,37 +159,16 @@ def test_a_tap_claims_what_the_tap_just_before_it_never_had() -> None:
     assert (found["topic"].lost_at, found["sink"].lost_at) == ({"log": 1}, {})
 
 
-def test_a_tap_of_states_accuses_nobody_and_stands_before_nobody() -> None:
-    outcomes = {WRITER: Outcomes(acked=[(1, 10)], unknown=[(11, 12)])}
-    taps = {
-        "table": arrived((9, 10), cuts={WRITER: SequenceSet.of([(8, 8), (11, 11)])}),
-        "sink": arrived((1, 10)),
-    }
+def test_a_tap_beside_another_has_no_part_in_what_that_one_lacks() -> None:
+    outcomes = {WRITER: Outcomes(acked=[(1, 10)])}
+    taps = {"topic": arrived((1, 10)), "search": arrived((9, 10)), "copy": arrived((1, 8))}
 
-    found = audit_taps(STEP, outcomes, taps, fenced=True, states=("table",))
+    found = audit_taps(STEP, outcomes, taps, fenced=True, beside={"copy": {"search"}})
+    chained = audit_taps(STEP, outcomes, taps, fenced=True)
 
-    assert found["table"].findings == {}
-    assert (found["table"].examples, found["table"].lost_at) == ((), {})
-    assert found["sink"].findings == {"unknown": 2}
-    assert found["sink"].unsourced == 0, "a state that was overtaken is no proof of absence"
-
-
-def test_a_tap_of_states_still_says_what_it_saw_wrong() -> None:
-    seen = arrived(
-        (1, 10),
-        steps={STEP: StepLedger(delivered=10, corrupt=1, checked=4)},
-        examples=[Example("corrupt", WRITER, 3)],
-    )
-
-    found = audit_taps(
-        STEP, {WRITER: Outcomes(acked=[(1, 9)])}, {"table": seen}, fenced=True, states=("table",)
-    )["table"]
-
-    assert found.findings == {"corrupt": 1, "phantom": 1}
-    assert [(one.finding, one.tap) for one in found.examples] == [
-        ("phantom", "table"),
-        ("corrupt", "table"),
-    ]
+    assert (found["search"].lost_at, found["copy"].lost_at) == ({"search": 8}, {"copy": 2})
+    assert found["copy"].unsourced == 0
+    assert chained["copy"].unsourced == 8
 
 
 def test_each_tap_may_have_fences_of_its_own_and_one_without_a_word_has_none() -> None:

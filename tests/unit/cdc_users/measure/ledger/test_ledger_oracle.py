@@ -274,23 +274,6 @@ def test_a_sink_that_claims_what_the_topic_never_had_is_caught() -> None:
     assert audit_taps(3, outcomes_of(sent), taps, fenced=True)["sink"].unsourced == 3
 
 
-def test_a_tap_that_sees_states_accuses_nobody_of_losing_what_was_overtaken() -> None:
-    sent = workload(random.Random(4), 30)
-    stream = [event for events in sent.values() for event in events]
-    newest = {event.key: event for event in stream}
-    states = [event for event in stream if newest[event.key] is event]
-    taps = {
-        "topic": feed(Ledger(), stream, 50).arrivals(),
-        "table": feed(Ledger(), states, 50).arrivals(),
-    }
-
-    found = audit_taps(3, outcomes_of(sent), taps, fenced=True, states=["table"])
-
-    assert len(states) < len(stream)
-    assert found["topic"].clean
-    assert found["table"].clean
-
-
 def test_a_delete_without_a_probe_is_matched_to_its_keys_stamp() -> None:
     sent = workload(random.Random(3), 40)
     stream = [event for events in sent.values() for event in events]

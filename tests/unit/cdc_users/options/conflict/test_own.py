@@ -109,6 +109,27 @@ CONNECT = {"capture": "debezium", "transport": "kafka", "sink": "counting"}
         ),
         (own.none_has_a_sink_tap, {**CONNECT, "platform": "none", "sink_tap": "webhook:1"}, ""),
         (own.none_has_a_sink_tap, {**CONNECT, "platform": "./mine", "sink_tap": ""}, ""),
+        (
+            own.probe_path_is_of_messages,
+            {"probe_path": "a.b", "sink_tap": "webhook:1; postgres:public.t"},
+            "--probe-path says where messages have the probe; it needs --sink-tap of ",
+        ),
+        (
+            own.a_place_for_each_table,
+            {"table": "a.x,a.y", "tables": 1, "sink_tap": "postgres:c.x,c.y,c.z"},
+            "--sink-tap postgres:c.x,c.y,c.z names 3 tables for 2 source tables; name one for",
+        ),
+        (
+            own.a_place_for_each_table,
+            {"table": "", "tables": 1, "sink_tap": "iceberg:p.c.x,p.c.y"},
+            "--sink-tap iceberg:p.c.x,p.c.y names 2 tables for 1 source table; name one for",
+        ),
+        (
+            own.a_place_for_each_table,
+            {"table": "a.x,a.y", "tables": 1, "sink_tap": "postgres-log:c.x,c.y; postgres:c.all"},
+            "",
+        ),
+        (own.a_place_for_each_table, {"table": "a.x", "tables": 1, "sink_tap": "redis:a.,b."}, ""),
     ],
 )
 def test_what_is_the_users_own_is_whole_or_named_with_its_remedy(

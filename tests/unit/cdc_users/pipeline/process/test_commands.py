@@ -31,7 +31,7 @@ def wiring(pipeline: Pipeline, endpoints: Endpoints = ENDPOINTS) -> Wiring:
 
 def test_a_place_with_a_comma_in_its_name_is_one_place() -> None:
     own = Pipeline(source="topic", platform="none", sink_tap="postgres:public.odd,name")
-    ((_, side),) = wiring(own).finals()
+    ((_, side),) = wiring(own).finals()["sink"]
     assert isinstance(side, PostgresSideSettings)
     assert side.table == "public.odd,name"
 
@@ -207,4 +207,46 @@ def test_a_process_of_the_run_has_its_clock(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_sink_without_contents_is_compared_with_nothing() -> None:
-    assert wiring(Pipeline(sink="counting")).finals() == []
+    assert wiring(Pipeline(sink="counting")).finals() == {}
+
+
+SEVERAL = "topic:enriched > search=webhook:8080; postgres:copy.orders"
+
+
+def test_several_taps_are_watched_in_their_order_and_each_is_an_end() -> None:
+    made = wiring(Pipeline(platform="none", sink_tap=SEVERAL, probe_path="record.note"))
+    taps = made.observer_settings(smoke=True).taps
+
+    assert [tap.name for tap in taps] == ["topic", "topic-2", "search", "sink"]
+    assert [tap.probe_path for tap in taps] == ["", *["record.note"] * 3]
+    assert made.ends == {
+        "topic-2": "topic:enriched",
+        "search": "webhook:8080",
+        "sink": "postgres:copy.orders",
+    }
+    assert made.end == "sink"
+    assert made.beside["search"] == frozenset()
+    assert list(made.finals()) == ["sink"]
+
+
+def test_a_pipeline_of_the_users_own_from_the_table_on_may_have_several_taps() -> None:
+    own = Pipeline(capture="none", transport="none", platform="none", sink_tap=SEVERAL)
+
+    taps = wiring(own).observer_settings(smoke=True).taps
+
+    assert [tap.name for tap in taps] == ["topic-2", "search", "sink"]
+    assert list(wiring(own).finals()) == ["sink"]
+
+
+def test_sink_tables_are_compared_with_the_source_tables_in_their_order() -> None:
+    own = Pipeline(platform="none", sink_tap="postgres-log:copy.a,copy.b; postgres:one.all")
+    made = wiring(own)
+    made = replace(made, names=replace(made.names, tables=("x", "y")))
+
+    pairs = made.finals()
+
+    assert [(left.table, right.table) for left, right in pairs["postgres-log"]] == [  # type: ignore[union-attr]
+        ("cdc_abc.x", "copy.a"),
+        ("cdc_abc.y", "copy.b"),
+    ]
+    assert [(left, right.table) for left, right in pairs["sink"]] == [(None, "one.all")]  # type: ignore[union-attr]

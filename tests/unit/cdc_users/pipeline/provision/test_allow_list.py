@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from cdc_users.pipeline.provision.allow_list import (
     ENDPOINT,
+    hidden_sources,
     missing_parts,
     outlet_mistakes,
     refused_faults,
@@ -48,6 +50,38 @@ def test_a_pipeline_needs_these_servers_and_no_others(pipeline: Pipeline, needed
 
 def test_what_several_pipelines_lack_is_told_once() -> None:
     assert len(missing_parts(endpoints(), [DEBEZIUM, STRAIGHT, KINESIS])) == 4
+
+
+SERVER = Pipeline(capture="debezium-server", transport="http")
+
+
+@pytest.mark.parametrize(
+    ("dsn", "connect", "pipeline", "told"),
+    [
+        ("host=::1", None, DEBEZIUM, "at '::1'; write a name that resolves to it into the DSN, or"),
+        ("postgresql://u@[::1]:5432/db", None, SERVER, "into the DSN, or use --capture wal"),
+        ("host=/var/run/postgresql", None, DEBEZIUM, "the source is at '/var/run/postgresql'"),
+        ("host=one,other", None, DEBEZIUM, "the source is at 'one,other'"),
+        ("host=db", "[::1]:5432", DEBEZIUM, "the source is at '[::1]'"),
+        ("host=::1", "db:5432", DEBEZIUM, ""),
+        ("host=::1", None, replace(DEBEZIUM, connector="mine"), ""),
+        ("host=::1", None, Pipeline(capture="wal", transport="kafka"), ""),
+        ("host=::1", None, STRAIGHT, ""),
+        ("host=127.0.0.1", None, DEBEZIUM, ""),
+        ("dbname=db", None, SERVER, ""),
+        ("host=db-1.example_2", None, SERVER, ""),
+        ("", None, DEBEZIUM, ""),
+    ],
+)
+def test_an_address_that_debezium_refuses_is_refused_before_any_request(
+    dsn: str, connect: str | None, pipeline: Pipeline, told: str
+) -> None:
+    found = hidden_sources(
+        Endpoints("external", dsn, "", "", "", postgres_from_connect=connect), [pipeline]
+    )
+
+    assert len(found) == bool(told)
+    assert not told or told in found[0]
 
 
 def refused(

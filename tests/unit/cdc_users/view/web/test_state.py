@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import orjson
 import pytest
 
-from cdc_users.measure.judgement.result import Verdict
+from cdc_users.measure.judgement.result import TapFigures, Verdict
+from cdc_users.pipeline.telemetry import Snapshot
 from cdc_users.view.run_view import Activity, ChartMark
 from cdc_users.view.web.state import activities, head, state
 from tests.unit.cdc_users.shapes.known_capacity import course, driven
@@ -58,6 +60,33 @@ def test_before_the_audit_its_classes_are_not_known() -> None:
         0,
         None,
     )
+
+
+def test_each_of_several_taps_has_a_row_in_the_ledger_before_and_after_the_audit() -> None:
+    run = MadeRun()
+    run.look.taps = {"search": run.look.sink, "sink": Snapshot()}
+    run.look.ends = ("search", "sink")
+    names = [row["name"] for row in state(run, "", 0)["ledger"]["rows"]]
+    assert [name.partition(",")[0] for name in names] == [
+        "step-1",
+        "step-1 at search",
+        "step-1 at sink",
+    ]
+    assert ", p50 10.0 ms" in names[1]
+
+    tap: TapFigures = {
+        "messages": 7,
+        "latency_ms": {"p50": 3.0, "p99": None},
+        "ledger": {"lost": 3},
+        "lost_at": {"search": 3},
+    }
+    made = result(Verdict.FAIL)
+    run.result = replace(made, steps=[replace(made.steps[0], taps={"search": tap})])
+    ledger = state(run, "", 0)["ledger"]
+    row = ledger["rows"][1]
+    counts = dict(zip(ledger["classes"], row["counts"], strict=True))
+    assert row["name"].endswith(" at search, p50 3.00 ms")
+    assert (counts["delivered"], counts["lost"], counts["stale"]) == (7, 3, None)
 
 
 def test_the_verdict_comes_with_its_reasons_and_the_answer() -> None:

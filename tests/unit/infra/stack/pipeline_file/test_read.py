@@ -75,10 +75,36 @@ def test_a_value_of_the_wrong_kind_is_not_repeated(tmp_path: Path) -> None:
     assert "hush" not in mistakes(tmp_path, '[source]\ndsn = ["password=hush"]')
 
 
-def test_two_taps_are_refused_because_one_is_watched(tmp_path: Path) -> None:
-    tap = '[[tap]]\nkind = "webhook"\nplace = "8080"\n'
+def test_taps_of_one_kind_share_their_server_and_its_login(tmp_path: Path) -> None:
+    one = '[[tap]]\nkind = "redis"\nplace = "a"\nurl = "redis://one"\n'
+    two = one.replace("one", "two")
 
-    assert "one is watched" in mistakes(tmp_path, tap * 2)
+    assert "taps of kind redis have different url" in mistakes(tmp_path, one + two)
+
+
+def test_watched_tables_are_in_one_database(tmp_path: Path) -> None:
+    one = '[[tap]]\nkind = "postgres"\nplace = "a.b"\ndsn = "host=one"\n'
+    two = one.replace('"postgres"', '"postgres-log"').replace("one", "two")
+
+    assert "taps have different dsn" in mistakes(tmp_path, one + two)
+
+
+def test_several_taps_may_differ_in_everything_else(tmp_path: Path) -> None:
+    webhook = '[[tap]]\nkind = "webhook"\nplace = "8080"\nname = "search"\ncertificate = "c"\n'
+    stream = '[[tap]]\nkind = "redis"\nplace = "a"\nurl = "redis://one"\nbehind = true\n'
+    path = tmp_path / "both.toml"
+    path.write_text(webhook + stream)
+
+    assert [(tap.name, tap.behind) for tap in read_pipeline(path).tap] == [
+        ("search", False),
+        ("", True),
+    ]
+
+
+def test_a_taps_name_is_a_plain_word(tmp_path: Path) -> None:
+    tap = '[[tap]]\nkind = "webhook"\nplace = "8080"\nname = "My Tap"\n'
+
+    assert "name 'My Tap' is no plain word" in mistakes(tmp_path, tap)
 
 
 @pytest.mark.parametrize("text", ["[source", "a ="])

@@ -108,14 +108,16 @@ def prediction_row(
     per_s = None if per_event is None else round(per_event * rate_per_s, 1)
     # With only a lower bound of its capacity, a pipeline may catch up sooner than this predicts.
     bound = answer.kind == "at_least"
-    catch_up = Prediction(catch_up_s(outage_s, rate_per_s, low), bound=bound)
+    capacity_per_s = _works_off_per_s(low, made)
+    catch_up = Prediction(catch_up_s(outage_s, rate_per_s, capacity_per_s), bound=bound)
     held_back = Prediction(per_s)
     if last.step.fault is not None:
         done, slot = last.result.fault, last.backlogs.get("slot")
         lasted_s = done.get("outage_s") or outage_s
         outage_s = lasted_s
         taken_s = done.get("recovered_s")
-        catch_up = Prediction(catch_up_s(lasted_s, rate_per_s, low), taken_s, bound)
+        predicted_s = catch_up_s(lasted_s, rate_per_s, capacity_per_s)
+        catch_up = Prediction(predicted_s, taken_s, bound)
         grew = held_back_per_s(slot.at_s, slot.waiting, lasted_s) if slot is not None else None
         held_back = Prediction(per_s, grew)
     return {
@@ -128,6 +130,16 @@ def prediction_row(
         "disk_full_s": fills_s(options.disk, per_s),
         "p99_ms": last.result.fault.get("p99_ms") if last.step.fault is not None else None,
     }
+
+
+def _works_off_per_s(low_per_s: float, made: Sequence[ProbeRecord]) -> float:
+    """The rate at which the pipeline works off a backlog, in events a second.
+
+    It may be above the highest rate that holds, which a limit of latency may have set: the highest
+    rate that came out of a probe that failed, because only such a probe had a backlog.
+    """
+    backlogged = [one.judged.delivered_per_s for one in made if one.judged.held is False]
+    return max([low_per_s, *backlogged])
 
 
 def _wal_bytes_per_event(made: Sequence[ProbeRecord]) -> float | None:

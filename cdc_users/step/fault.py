@@ -27,6 +27,8 @@ class FaultState:
     injected_us: int = 0
     healing_us: int = 0
     healed_us: int = 0
+    #: Why a server did not take it; empty if it was done.
+    refused: str = ""
     moments: FaultMoments | None = None
     looks: Sequence[ProgressSample] = ()
     seconds: Sequence[SecondOfLatency] = ()

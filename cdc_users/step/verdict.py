@@ -113,6 +113,11 @@ def invalid_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
             "the stack runs with the profile 'test', which is slower; `make stack-down` and run"
             " again"
         )
+    reasons += [
+        f"{state.step.name}: the fault was not done: {state.fault.refused}"
+        for state in states
+        if state.fault is not None and state.fault.refused
+    ]
     return [*reasons, *validity.invalid_reasons(harness_facts(states, facts))]
 
 

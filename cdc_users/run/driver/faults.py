@@ -19,7 +19,7 @@ from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.provision.client import StewardClient
 from cdc_users.run.context import RunContext
-from cdc_users.run.wait import CLEAN_UP_RESERVED_S, no_longer_than
+from cdc_users.run.wait import CLEAN_UP_RESERVED_S, CutShortError, no_longer_than
 from cdc_users.step.fault import FaultState, fault_of
 from cdc_users.step.state import StepState
 from cdc_users.view.run_view import due
@@ -84,7 +84,8 @@ class FaultDriver:
             if self.over or self.run.stopping:
                 return
             self._do(planned)
-            self._look_on(planned)
+            if self.state.fault is not None and not self.state.fault.refused:
+                self._look_on(planned)
         except HarnessError as error:
             self.failure = error
         finally:
@@ -99,8 +100,8 @@ class FaultDriver:
         run.mark(FAULT, state)
         logger.info("benchmark.fault.inject", fault=planned.name, step=state.step.name)
         try:
-            self._act("inject")
-            if self._fault.holds:
+            self._inject(done)
+            if self._fault.holds and not done.refused:
                 self._look_until(self._now_s() + planned.hold_s)
         finally:
             done.healing_us = run.anchor.now_us()
@@ -110,6 +111,25 @@ class FaultDriver:
                 done.healed_us = run.anchor.now_us()
         run.mark(RECOVER, state)
         logger.info("benchmark.fault.heal", fault=planned.name, step=state.step.name)
+
+    def _inject(self, done: FaultState) -> None:
+        """Inject. A fault that a server does not take is undone, and its step invalid; the next
+        step's fault may be taken.
+        """
+        try:
+            self._act("inject")
+        except CutShortError:
+            raise
+        except TargetError as error:
+            if error.exit_code != TargetError.exit_code:
+                raise
+            done.refused = str(error)
+            logger.warning(
+                "benchmark.fault.refused",
+                fault=self._planned.name,
+                step=self.state.step.name,
+                problem=done.refused,
+            )
 
     def _act(self, what: str) -> None:
         """Act here if the fault is done to a process of the run; otherwise the steward acts."""

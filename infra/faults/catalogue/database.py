@@ -181,14 +181,27 @@ def _invalidate_slot(ground: FaultGround) -> None:
     ).format(_side_table(ground))
     deadline_s = time.monotonic() + INVALID_S
     with closing(_connect(ground)) as connection:
-        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
-        connection.execute("SELECT pg_reload_conf()")
+        _keep_little_wal(connection, deadline_s)
         while _wal_status(connection, ground.objects.slot) != "lost":
             if time.monotonic() > deadline_s:
                 raise StackError(f"slot {ground.objects.slot!r} is not invalid after {INVALID_S} s")
             connection.execute(beside)
             connection.execute("SELECT pg_switch_wal()")
             connection.execute("CHECKPOINT")
+
+
+def _keep_little_wal(connection: Connection[Any], deadline_s: float) -> None:
+    """Set the limit and return when it holds; raises StackError if it cannot be changed."""
+    connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+    connection.execute("SELECT pg_reload_conf()")
+    asked = "SELECT setting, source FROM pg_settings WHERE name = 'max_slot_wal_keep_size'"
+    while (found := connection.execute(asked).fetchone()) is None or found[0] != "1":
+        source = "" if found is None else found[1]
+        if source == "command line" or time.monotonic() > deadline_s:
+            raise StackError(
+                f"max_slot_wal_keep_size cannot be changed by ALTER SYSTEM (its source is"
+                f" {source!r}); set it in the server's configuration file"
+            )
 
 
 def _wal_status(connection: Connection[Any], slot: str) -> str:

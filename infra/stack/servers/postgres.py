@@ -27,13 +27,16 @@ from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.password import OWNER, StackPasswords, write_private
 from infra.stack.servers.port import HOST
 from infra.stack.servers.server import Account, Recipe
-from infra.stack.servers.settings import Listener, postgres
+from infra.stack.servers.settings import Listener, ServerSettings, postgres
 from infra.stack.supervise.identity import both, tied_to_parent, with_a_name
 
 INITDB = (
     *("-U", OWNER, "-A", "scram-sha-256"),
     *("-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),
 )
+#: Parameters that a fault changes while the server runs. They stand in the cluster's own file,
+#: because ALTER SYSTEM cannot change what stands on the command line.
+ALTERABLE = frozenset({"max_slot_wal_keep_size"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +158,8 @@ def recipe(cluster: Cluster) -> Recipe:
     reachable = place / package.name / binaries.parent.name / "bin" if copied else binaries
     data = place / "data"
     settings = {**postgres(Listener(HOST, port, HOST)), "unix_socket_directories": ""}
-    command = [str(reachable / "postgres"), "-D", str(data)]
-    for name, value in settings.items():
-        command += ["-c", f"{name}={value}"]
+    fixed = {name: value for name, value in settings.items() if name not in ALTERABLE}
+    command = [str(reachable / "postgres"), "-D", str(data), *_flags(fixed)]
 
     def prepare() -> None:
         _make_home(place, owner)
@@ -168,7 +170,7 @@ def recipe(cluster: Cluster) -> Recipe:
         if copied:
             _copy_install(package, binaries.parent.name, place)
         done = subprocess.run(
-            [reachable / "initdb", "-D", data, "--pwfile", given, *INITDB],
+            [reachable / "initdb", "-D", data, "--pwfile", given, *INITDB, *alterable()],
             env=for_server(os.environ),
             capture_output=True,
             text=True,
@@ -192,6 +194,16 @@ def recipe(cluster: Cluster) -> Recipe:
         orphan_signal=signal.SIGQUIT,
         account=owner,
     )
+
+
+def alterable() -> list[str]:
+    """initdb's flags for the settings that can be altered later."""
+    settings = postgres(Listener(HOST, 0, HOST))
+    return _flags({name: settings[name] for name in ALTERABLE})
+
+
+def _flags(settings: ServerSettings) -> list[str]:
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def _why(said: str) -> str:

@@ -20,6 +20,7 @@ from cdc_users.step.verdict import (
     STANDSTILL_S,
     fail_reasons,
     gone_reasons,
+    invalid_reasons,
     judge,
     stall_reasons,
     unrecovered_reasons,
@@ -176,6 +177,17 @@ def test_without_an_audit_its_thresholds_judge_nothing() -> None:
     bare = step_result(ledger={})
 
     assert fail_reasons([state()], [bare], Facts(thresholds=with_defaults(()))) == []
+
+
+def test_a_fault_that_was_not_done_makes_its_step_invalid() -> None:
+    made = state()
+    made.fault = FaultState(refused="the slot is not invalid")
+
+    assert f"{made.step.name}: the fault was not done: the slot is not invalid" in (
+        invalid_reasons([made], Facts())
+    )
+    made.fault = FaultState()
+    assert not any("not done" in reason for reason in invalid_reasons([made], Facts()))
 
 
 def test_a_step_under_a_fault_may_deliver_again_what_the_fault_explains_and_no_more() -> None:

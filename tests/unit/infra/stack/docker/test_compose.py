@@ -21,7 +21,7 @@ from infra.stack.docker.compose_file import DIRECTORY, rendered, services
 from infra.stack.error import StackError
 from infra.stack.servers.password import make_passwords
 from infra.stack.servers.port import WELL_KNOWN, Ports
-from infra.stack.servers.postgres import Cluster
+from infra.stack.servers.postgres import Cluster, alterable
 from infra.stack.servers.postgres import recipe as postgres_recipe
 from infra.stack.servers.process import (
     Site,
@@ -85,7 +85,7 @@ def process_settings(tmp_path: Path) -> dict[str, ServerSettings]:
     connect.prepare()
     registry_flags = flags(list(registry.command), "-D")
     return {
-        "postgres": flags(list(postgres_recipe(cluster).command), "-c"),
+        "postgres": flags([*postgres_recipe(cluster).command, *alterable()], "-c"),
         "kafka": properties((tmp_path / "kafka.properties").read_text(encoding="utf-8")),
         "schema-registry": {
             name: value

@@ -38,6 +38,7 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
     """
     command = file.platform.command if file.platform else ""
     of_sections = {
+        "source": "mariadb" if file.source and file.source.kind == "mariadb" else "",
         "table": file.source.table if file.source else "",
         "capture": file.capture.kind if file.capture else "",
         "connector": file.capture.connector if file.capture else "",

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 from cdc_users.options.parse import words
-from cdc_users.pipeline.declaration import captures, is_direct, sinks, sources, transports
+from cdc_users.pipeline.declaration import captures, is_direct, sinks, transports
 from cdc_users.scenario import Pipeline
 from infra.faults.fault import Fault, faults
 from infra.faults.small_disk import may_mount
@@ -36,19 +36,19 @@ def _nearest(name: str) -> str:
     return f"did you mean {near[0]}?" if near else "docs/faults.md lists them; or write all"
 
 
-def _from_database(pipeline: Pipeline) -> bool:
-    return sources().by_name[pipeline.source].database
+def _from_postgres(pipeline: Pipeline) -> bool:
+    return pipeline.source == "postgres"
 
 
 def _captured(pipeline: Pipeline, capture: str) -> bool:
-    return _from_database(pipeline) and pipeline.capture == capture
+    return _from_postgres(pipeline) and pipeline.capture == capture
 
 
 def _read_by_a_process(pipeline: Pipeline) -> bool:
     """Whether the run has started a process that reads the database's log."""
     capture = captures().by_name[pipeline.capture]
     by_process = capture.is_ours or (capture.direct and capture.is_debezium)
-    return _from_database(pipeline) and by_process
+    return _from_postgres(pipeline) and by_process
 
 
 def _sink_is_seen(pipeline: Pipeline) -> bool:
@@ -76,11 +76,11 @@ NEEDS: Mapping[str, FaultNeed] = {
     # Whether servers are ours does not depend on the pipeline (provision/allow_list.py checks it).
     "stack": (lambda _: True, ""),
     "database": (
-        _from_database,
-        "a database as source; use --source postgres",
+        _from_postgres,
+        "PostgreSQL as source; use --source postgres",
     ),
     "own table": (
-        lambda pipeline: _from_database(pipeline) and not pipeline.table,
+        lambda pipeline: _from_postgres(pipeline) and not pipeline.table,
         "a table of the run's own; leave --table and --connector out",
     ),
     "debezium": (

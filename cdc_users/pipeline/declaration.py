@@ -25,6 +25,7 @@ from cdc_users.scenario import OwnOption, Pipeline
 from cdc_users.users.target import LaneTarget
 from infra.client.access import HTTP_FILES
 from infra.plugin import Offer, from_outside, lacking, offered
+from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.read import beside
 from infra.stack.pipeline_file.section import TapSection
 
@@ -200,7 +201,10 @@ class SourceDeclaration:
     `lanes` is the attribute of a shape that has the user class for this source. `target` is what
     the lanes must know of the place that they write to; `finals` are the tables that the sink is
     compared with. `provision` creates what the lanes write to. A capture can read a source that is
-    a `database`.
+    a `database`. `check` refuses a server of the user's that cannot be one, before anything is
+    created; it is told whether the user has a capture of their `own`. `server` starts a server for
+    a run that names none, whose files `fetch` downloads before anything is created. In a `timed`
+    source's log each commit has its exact time.
     """
 
     name: str
@@ -209,6 +213,10 @@ class SourceDeclaration:
     provision: Callable[[Ground], MadeNames]
     finals: Callable[[Prepared], Sequence[FinalSide]] = lambda _: ()
     database: bool = False
+    check: Callable[[Endpoints, bool], None] = lambda _, __: None
+    server: Callable[[Path], AbstractContextManager[str]] | None = None
+    fetch: Callable[[Endpoints], None] = lambda _: None
+    timed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +227,8 @@ class CaptureDeclaration:
     platform that publishes to a transport. The transport is then the end, unless the capture
     `feeds` a consumer: `feeds` has the arguments with which it writes to Kafka as Debezium would.
     `connector` returns the name of the created connector, if there is one. `module` starts a direct
-    capture's process, which is ready within `ready_s`; `transports` are those that it can write to
+    capture's process, which is ready within `ready_s`; `sources` are the databases that it can
+    read, `transports` are those that it can write to
     (if it names none: every service for a direct one, Kafka alone for another). `fetch` downloads
     its files before anything is created. A capture that `runs_already` is the user's own, with
     everything behind it. If it `is_debezium`, the harness knows which values it does not send.
@@ -234,6 +243,7 @@ class CaptureDeclaration:
     feeds: Callable[[Prepared], Arguments] | None = None
     connector: Callable[[str], str] = lambda _: ""
     module: str = _OUR_READER
+    sources: tuple[str, ...] = ("postgres",)
     transports: tuple[str, ...] = ()
     ready_s: float = 60.0
     fetch: Callable[[], None] = _nothing_to_fetch

@@ -5,12 +5,13 @@ the observer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from cdc_users.error import ObserverError
+from cdc_users.error import ObserverError, TargetError
 from cdc_users.measure.clock import Anchor
 from cdc_users.measure.ledger.ledger import Arrivals
 from cdc_users.observe.message import DebeziumSample
@@ -38,6 +39,9 @@ from cdc_users.pipeline.telemetry import (
 )
 from cdc_users.scenario import Pipeline
 from cdc_users.users.producer.fence import fences
+from cdc_users.users.source.look import LogPosition
+from cdc_users.users.source.looks import source_look
+from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.table.row import CustomRow
 from cdc_users.users.workload.workload import Workload
 from infra.faults.fault import FaultGround, FaultObjects, heal, inject
@@ -70,6 +74,8 @@ class Rig:
     observer: Observer | None = None
     #: The processes of the system under test that this run starts.
     system: SystemProcesses = field(init=False)
+    #: How far the source's log had come before the load; None if that is not known.
+    log_before: LogPosition | None = None
     _fences: Callable[[int], set[int]] | None = None
 
     def __post_init__(self) -> None:
@@ -110,6 +116,17 @@ class Rig:
             self._fences = fences(wiring.run, wiring.target, wiring.anchor, self.custom)
         return self._fences(count)
 
+    def log_position(self) -> LogPosition | None:
+        """How far the source's log has come; None if rows do not go into a database, or it does not
+        say.
+        """
+        target = self.wiring.target
+        if not isinstance(target, DatabaseTarget):
+            return None
+        with suppress(TargetError), source_look(target, self.wiring.run) as look:
+            return look.position()
+        return None
+
     def open(self, steward: StewardClient, wait: Callable[[str, Callable[[], bool]], bool]) -> str:
         """Prove that captured events arrive from now on: a first fence must pass to the topic, or
         through the direct reader, or through the user's own pipeline to its end. So the first step
@@ -121,6 +138,7 @@ class Rig:
         wiring = self.wiring
         if not sources().by_name[wiring.pipeline.source].database:
             return ""
+        self.log_before = self.log_position()
         keys = self.send_fences(1)
         if not wiring.direct:
             if not wait("the topic", lambda: keys <= self.progress()["topic"].fences):

@@ -22,7 +22,8 @@ class Names:
     keys over all topics or streams, so that a fence can pass each of them. `topics` are Kafka's. A
     `stream` is what the direct reader publishes to: its endpoint and name, and the project where
     services have projects. `channels` is what producers must know about the topics. By a watched
-    table's place, `sink_slots` has the name of a slot and of a publication on the sink's database.
+    table's place, `sink_slots` has the name of a slot and of a publication on the sink's database. `mariadb`
+    is the URL of the run's own database, if the source is MariaDB.
     """
 
     schema: str
@@ -40,6 +41,7 @@ class Names:
     sink_hostaddr: str = ""
     kafka_relayed: str = ""
     warehouse: str = ""
+    mariadb: str = ""
     #: The plans for rows of the user's own tables; empty for customers.
     plans: tuple[TablePlan, ...] = ()
 
@@ -63,6 +65,7 @@ class MadeNames(TypedDict, total=False):
     sink_table: str
     sink_slots: dict[str, str]
     warehouse: str
+    mariadb: str
     plans: tuple[TablePlan, ...]
 
 

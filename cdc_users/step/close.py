@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import psycopg
 
 from cdc_users.error import FenceRefusedError, TargetError
 from cdc_users.measure.ledger.arrival import Arrivals
@@ -22,6 +21,7 @@ from cdc_users.observe.message import FINAL_FINDINGS, ExpectedSide, Final
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.process.observer import expected
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot, TapProgress
+from cdc_users.step.note import log_notes
 from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.step.state import Facts, StepState
 from cdc_users.users.producer.fence import send_fences
@@ -81,6 +81,7 @@ class Closing:
                 state.number, self.settled, taps, fenced=fenced, beside=wiring.beside
             )
             self.facts.audits[state.number] = self._located(audits)
+        self._note_log()
         self._note_foreign(taps)
         self._note_lost_deletes(taps)
         if fenced:
@@ -128,6 +129,14 @@ class Closing:
             if observer is not None and before and before[-1] in observer.taps and events:
                 found[name] = located(audit, observer.places(before[-1], events))
         return found
+
+    def _note_log(self) -> None:
+        changes = sum(
+            last - first + 1 for outcome in self.settled.values() for first, last in outcome.acked
+        )
+        before = self.rig.log_before
+        after = None if before is None else self.rig.log_position()
+        self.facts.notes += log_notes(before, after, changes)
 
     def _note_foreign(self, taps: Mapping[str, Arrivals]) -> None:
         for name, arrivals in taps.items():
@@ -292,10 +301,7 @@ def close(closing: Closing, look: Callable[[], PipelineSnapshot]) -> None:
 
     Raises TargetError if a part does not answer.
     """
-    try:
-        closing.close()
-    except psycopg.OperationalError as error:
-        raise TargetError(f"the source does not answer: {str(error).strip()}") from error
+    closing.close()
     rig, states, facts = closing.rig, closing.states, closing.facts
     last = look()
     if not rig.sees_sink:

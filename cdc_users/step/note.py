@@ -10,6 +10,7 @@ from cdc_users.measure.judgement.validity import crowded_note
 from cdc_users.measure.latency.lateness import lateness_ms
 from cdc_users.step.harness_facts import step_facts
 from cdc_users.step.state import Facts, StepState
+from cdc_users.users.source.look import LogPosition
 
 #: How many causes of failed arrivals are named.
 CAUSES_TOLD = 5
@@ -27,6 +28,19 @@ def notes(states: Sequence[StepState], facts: Facts) -> list[str]:
         *load_notes(judged),
         *lane_notes(judged),
         *(note for state in judged if (note := crowded_note(step_facts(state, facts))) is not None),
+    ]
+
+
+def log_notes(before: LogPosition | None, after: LogPosition | None, changes: int) -> list[str]:
+    """What the changes cost in the source's log; nothing where that is not known, or where the
+    server has started again and counts from the beginning.
+    """
+    if before is None or after is None or not changes or after.bytes < before.bytes:
+        return []
+    grown = after.bytes - before.bytes
+    return [
+        f"the source's log grew by {grown:,} bytes, {grown / changes:,.0f} for each of"
+        f" {changes:,} changes ({before.text} to {after.text}, with all that others wrote)"
     ]
 
 

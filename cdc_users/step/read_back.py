@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import gevent
-import psycopg
-from psycopg import Connection, sql
 
 from cdc_users.measure.ledger.ledger import Outcomes, SequenceRange, subtract
 from cdc_users.measure.ledger.probe import Operation, ProbeError, parse_probe
-from cdc_users.users.session import application_name
+from cdc_users.users.source.look import SourceLook
+from cdc_users.users.source.looks import source_look
 from cdc_users.users.statement import quoted, quoted_name
 from cdc_users.users.table_statement import keys_condition
 from cdc_users.users.target import DatabaseTarget
@@ -49,28 +46,25 @@ class WrittenTables:
 def settle_unknown(
     written: WrittenTables, outcomes: Mapping[int, Outcomes], limit_s: float
 ) -> dict[int, Outcomes]:
-    """The outcomes of one step's writers with everything unknown settled, once no backend of the
-    run is active. Outcomes that cannot be settled in time stay unknown.
+    """The outcomes of one step's writers with everything unknown settled, once no lane of the run
+    is at work. Outcomes that cannot be settled in time stay unknown.
+
+    Raises TargetError if the source does not answer.
     """
     if not any(outcome.unknown for outcome in outcomes.values()):
         return dict(outcomes)
-    with closing(
-        psycopg.connect(written.target.dsn, autocommit=True, connect_timeout=10)
-    ) as connection:
-        if not _lanes_idle(connection, application_name(written.run), limit_s):
+    with source_look(written.target, written.run) as look:
+        if not _lanes_idle(look, limit_s):
             return dict(outcomes)
         return {
-            writer: _settled(connection, written, writer, outcome)
-            for writer, outcome in outcomes.items()
+            writer: _settled(look, written, writer, outcome) for writer, outcome in outcomes.items()
         }
 
 
-def _settled(
-    connection: Connection[Any], written: WrittenTables, writer: int, known: Outcomes
-) -> Outcomes:
+def _settled(look: SourceLook, written: WrittenTables, writer: int, known: Outcomes) -> Outcomes:
     doubtful = unknown_transactions(written.workload, written.rows_per_transaction, writer, known)
     keys = sorted({touch.key for done in doubtful for touch in done.touches})
-    return decide(known, doubtful, key_sequences(connection, written.target, keys))
+    return decide(known, doubtful, key_sequences(look, written.target, keys))
 
 
 def unknown_transactions(workload: Workload, size: int, writer: int, known: Outcomes) -> list[Done]:
@@ -106,31 +100,23 @@ def _there(touch: Touch, sequence: int, found: Found) -> bool:
     return touch.operation is not Operation.STAMP and found.get(touch.key) == sequence
 
 
-def _lanes_idle(connection: Connection[Any], name: str, limit_s: float) -> bool:
+def _lanes_idle(look: SourceLook, limit_s: float) -> bool:
     deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'",
-            (name,),
-        ).fetchone()
-        if row is not None and row[0] == 0:
+        if look.lanes_idle():
             return True
         gevent.sleep(POLL_S)
     return False
 
 
-def key_sequences(
-    connection: Connection[Any], target: DatabaseTarget, keys: Sequence[int]
-) -> dict[int, int]:
+def key_sequences(look: SourceLook, target: DatabaseTarget, keys: Sequence[int]) -> dict[int, int]:
     """By key, the sequence of the last write to its row; keys without a row are missing."""
     if target.plans:
-        return _read_own(connection, target.plans, keys)
-    return _read(connection, target, keys)
+        return _read_own(look, target.plans, keys)
+    return _read(look, target, keys)
 
 
-def _read_own(
-    connection: Connection[Any], plans: Sequence[TablePlan], keys: Sequence[int]
-) -> dict[int, int]:
+def _read_own(look: SourceLook, plans: Sequence[TablePlan], keys: Sequence[int]) -> dict[int, int]:
     """`_read` for the user's own tables, whose keys are found by their texts."""
     found: dict[int, int] = {}
     for number, plan in enumerate(plans):
@@ -141,24 +127,19 @@ def _read_own(
             condition = keys_condition(plan, texts[start : start + KEYS_PER_QUERY])
             table = quoted_name(plan.schema, plan.name)
             query = f"SELECT {quoted(plan.probe)}, {columns} FROM {table} WHERE {condition}"  # noqa: S608 - names and values are quoted
-            rows = [
-                (tuple(key), probe) for probe, *key in connection.execute(query.encode()).fetchall()
-            ]
+            rows = [(tuple(key), probe) for probe, *key in look.fetch(query)]
             found |= {mine[key]: _sequence(probe) for key, probe in rows if key in mine}
     return found
 
 
-def _read(
-    connection: Connection[Any], target: DatabaseTarget, keys: Sequence[int]
-) -> dict[int, int]:
+def _read(look: SourceLook, target: DatabaseTarget, keys: Sequence[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     for table in target.tables if keys else ():
-        query = sql.SQL("SELECT id, probe FROM {} WHERE id = ANY(%s)").format(
-            sql.Identifier(target.schema, table)
-        )
+        name = quoted_name(target.schema, table)
         for start in range(0, len(keys), KEYS_PER_QUERY):
-            rows = connection.execute(query, (list(keys[start : start + KEYS_PER_QUERY]),))
-            found |= {key: _sequence(probe) for key, probe in rows.fetchall()}
+            some = ",".join(map(str, keys[start : start + KEYS_PER_QUERY]))
+            query = f"SELECT id, probe FROM {name} WHERE id IN ({some})"  # noqa: S608 - keys are numbers
+            found |= {key: _sequence(probe) for key, probe in look.fetch(query)}
     return found
 
 

@@ -1,4 +1,4 @@
-"""The Postgres user: one connection, one writer, one transaction per arrival."""
+"""The user of a source database: one connection, one writer, one transaction per arrival."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import psycopg
-import psycopg2
 from gevent import GreenletExit
 
 from cdc_users.users.lane import Arrival, LaneUser, Share
-from cdc_users.users.session import APPLICATION_NAME as APPLICATION_NAME
-from cdc_users.users.session import FAILURES, NullSession, Session, open_session, rolled_back
-from cdc_users.users.statement import Statement, operation_name, quoted_name, statements
+from cdc_users.users.source.session import NullSession, Session
+from cdc_users.users.source.sessions import open_session
+from cdc_users.users.statement import (
+    POSTGRES,
+    Statement,
+    form_of,
+    operation_name,
+    quoted_name,
+    statements,
+)
 from cdc_users.users.table_statement import table_statements
 from cdc_users.users.target import DatabaseTarget, NullTarget
 from cdc_users.users.workload.keyspace import Outcome
@@ -29,8 +34,6 @@ from cdc_users.users.workload.workload import (
     writer_number,
 )
 
-#: Why a transaction was not carried out; a RowError comes before anything is sent.
-WriteFailure = psycopg2.Error | psycopg.Error | RowError
 _NOTHING = WriteTransaction(0, 0, 0, ())
 
 
@@ -41,11 +44,11 @@ class _Attempt:
     transaction: WriteTransaction
     started_ns: int
     done_ns: int
-    error: WriteFailure | None
+    error: Exception | None
 
 
 class PostgresUser(LaneUser):
-    """Inserts, updates and deletes customers.
+    """Inserts, updates and deletes customers: in PostgreSQL, or in MariaDB (`--source mariadb`).
 
     Reports each transaction's response time, from its intended time, to Locust.
 
@@ -62,9 +65,11 @@ class PostgresUser(LaneUser):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._session: Session | None = None
+        self._dsn = ""
         self._writer = Writer("", 0)
         self._tables: tuple[str, ...] = ()
         self._plans: tuple[TablePlan, ...] = ()
+        self._form, self._request_type = POSTGRES, "POSTGRES"
 
     def begin(self, share: Share, lane: int) -> None:
         """Connect, and start a writer of this step."""
@@ -75,15 +80,17 @@ class PostgresUser(LaneUser):
         self._writer = Writer(share.assignment.run, number, workload, rows)
         share.ranges[number] = self._writer.ranges
         if isinstance(target, NullTarget):
-            self._session, self._tables = NullSession(), target.tables
+            self._session, self._tables, self._dsn = NullSession(), target.tables, ""
             return
         assert isinstance(target, DatabaseTarget)
+        self._form, self._request_type = form_of(target.kind), target.kind.upper()
         self._tables = tuple(quoted_name(target.schema, table) for table in target.tables)
-        if isinstance(self._session, NullSession):
-            self._session = None
+        if self._dsn != target.dsn:  # of the null step, or of another pipeline's database
+            self.close()
         if self._session is None:
-            self._session = open_session(target.dsn, share.assignment.run, workload.insert_method)
-        with contextlib.suppress(*FAILURES):
+            self._dsn = target.dsn
+            self._session = open_session(target, share.assignment.run, workload.insert_method)
+        with contextlib.suppress(*self._session.failures):
             self._session.ready()  # if this fails, each arrival tries again and reports the error
 
     def _own_rows(self, share: Share, number: int) -> RowMaker:
@@ -100,7 +107,7 @@ class PostgresUser(LaneUser):
         method = self._writer.workload.insert_method
         if self._plans:
             return table_statements(transaction.changes, self._plans, method)
-        return statements(transaction.changes, self._tables, method)
+        return statements(transaction.changes, self._tables, method, self._form)
 
     def work(self, share: Share, arrival: Arrival) -> None:
         """Carry out one transaction; it is acked or failed, or unknown if the connection broke or
@@ -118,7 +125,7 @@ class PostgresUser(LaneUser):
         # Unknown until the answer comes: a killed greenlet's statement may still commit on the
         # server.
         outcome: Outcome = "unknown"
-        error: WriteFailure | None = None
+        error: Exception | None = None
         try:
             outcome, error = self._carry_out(transaction)
         except GreenletExit:
@@ -130,16 +137,16 @@ class PostgresUser(LaneUser):
         self._writer.settle(transaction, outcome)
         self._report(share, arrival, _Attempt(transaction, started_ns, done_ns, error))
 
-    def _carry_out(self, transaction: WriteTransaction) -> tuple[Outcome, WriteFailure | None]:
-        assert self._session is not None
-        sent = False
+    def _carry_out(self, transaction: WriteTransaction) -> tuple[Outcome, Exception | None]:
+        session, sent = self._session, False
+        assert session is not None
         try:
-            self._session.ready()
+            session.ready()
             texts = self._statements(transaction)
             sent = True
-            self._session.carry_out(texts)
-        except FAILURES as failure:
-            return ("unknown" if sent and not rolled_back(failure) else "failed"), failure
+            session.carry_out(texts)
+        except session.failures as failure:
+            return ("unknown" if sent and not session.rolled_back(failure) else "failed"), failure
         return "acked", None
 
     def _report(self, share: Share, arrival: Arrival, attempt: _Attempt) -> None:
@@ -163,7 +170,7 @@ class PostgresUser(LaneUser):
             failed=error is not None,
         )
         self.environment.events.request.fire(
-            request_type="POSTGRES",
+            request_type=self._request_type,
             name=f"{name} (response)",
             response_time=(attempt.done_ns - arrival.intended_ns) / 1e6,
             response_length=len(changes),

@@ -9,11 +9,13 @@ standard_conforming_strings = on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 
 from cdc_users.measure.ledger.probe import Operation
+from cdc_users.users.target import DatabaseKind
 from cdc_users.users.workload.customer import CustomerRow
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import InsertMethod, OperationName
@@ -34,8 +36,68 @@ class Statement:
     lines: str | None = None
 
 
+def literals(row: CustomerRow, created_at: str, first: int = 0) -> str:
+    """A row's values from column `first` on, in brackets; `created_at` is that value's text."""
+    key, first_name, last_name, email, phone, balance, _, notes, probe = row
+    texts = (
+        f"'{_quoted(first_name)}','{_quoted(last_name)}','{email}',{literal(phone)},"
+        f"{'NULL' if balance is None else balance},'{created_at}',{literal(notes)},'{probe}'"
+    )
+    return f"({texts})" if first else f"({key},{texts})"
+
+
+def _assignments(row: CustomerRow, created_at: str) -> str:
+    """A row's values but the key's, each with its column's name."""
+    _, first_name, last_name, email, phone, balance, _, notes, probe = row
+    return (
+        f"first_name = '{_quoted(first_name)}', last_name = '{_quoted(last_name)}',"
+        f" email = '{email}', phone = {literal(phone)},"
+        f" balance = {'NULL' if balance is None else balance}, created_at = '{created_at}',"
+        f" notes = {literal(notes)}, probe = '{probe}'"
+    )
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''") if "'" in text else text
+
+
+def literal(text: str | None) -> str:
+    """A text as a literal in a statement."""
+    return "NULL" if text is None else f"'{_quoted(text)}'"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlForm:
+    """What databases write differently: the text of a time, and the SET of an UPDATE of all
+    columns.
+    """
+
+    time: Callable[[datetime], str]
+    assigned: Callable[[CustomerRow, str], str]
+
+
+def _as_row(row: CustomerRow, written_at: str) -> str:
+    return f"({_CHANGED}) = {literals(row, written_at, first=1)}"
+
+
+#: PostgreSQL takes a time with its zone; a session of ours with MariaDB is in UTC.
+_FORMS: Mapping[DatabaseKind, SqlForm] = {
+    "postgres": SqlForm(str, _as_row),
+    "mariadb": SqlForm(lambda time: str(time.replace(tzinfo=None)), _assignments),
+}
+POSTGRES = _FORMS["postgres"]
+
+
+def form_of(kind: DatabaseKind) -> SqlForm:
+    """How statements for a kind of database are written."""
+    return _FORMS[kind]
+
+
 def statements(
-    changes: Sequence[RowChange], tables: Sequence[str], method: InsertMethod
+    changes: Sequence[RowChange],
+    tables: Sequence[str],
+    method: InsertMethod,
+    form: SqlForm = POSTGRES,
 ) -> list[Statement]:
     """A transaction's statements in order. `tables` are quoted names.
 
@@ -44,9 +106,9 @@ def statements(
     made: list[Statement] = []
     for inserts, run in groupby(changes, key=_is_insert):
         if inserts and method != "single":
-            made += _gathered(list(run), tables, method)
+            made += _gathered(list(run), tables, method, form)
         else:
-            made += [Statement(_one(change, tables[change.table])) for change in run]
+            made += [Statement(statement(change, tables[change.table], form)) for change in run]
     return made
 
 
@@ -71,53 +133,35 @@ _NAMES: dict[Operation, OperationName] = {
 
 
 def _gathered(
-    changes: Sequence[RowChange], tables: Sequence[str], method: InsertMethod
+    changes: Sequence[RowChange], tables: Sequence[str], method: InsertMethod, form: SqlForm
 ) -> Iterator[Statement]:
     for number in sorted({change.table for change in changes}):
         rows = [
             change.row for change in changes if change.table == number and change.row is not None
         ]
         # The rows of a transaction share one time, which takes long to format, so it is done once.
-        written_at = str(rows[0][6])
+        written_at = form.time(rows[0][6])
         if method == "copy":
             lines = "".join([copy_line(row, written_at) for row in rows])
             yield Statement(f"COPY {tables[number]} ({_COLUMNS}) FROM STDIN", lines)
         else:
-            values = ",".join([literals(row, written_at) for row in rows])
-            yield Statement(f"INSERT INTO {tables[number]} ({_COLUMNS}) VALUES {values}")
+            several = ",".join([literals(row, written_at) for row in rows])
+            yield Statement(f"INSERT INTO {tables[number]} ({_COLUMNS}) VALUES {several}")
 
 
-def _one(change: RowChange, table: str) -> str:
+_INSERTED = (Operation.INSERT, Operation.FENCE)
+
+
+def statement(change: RowChange, table: str, form: SqlForm = POSTGRES) -> str:
+    """The statement for a single change; `table` is a quoted name."""
     row = change.row
     if row is None:
         return f"DELETE FROM {table} WHERE id = {change.key}"
-    if change.operation is Operation.INSERT:
-        return f"INSERT INTO {table} ({_COLUMNS}) VALUES {literals(row, str(row[6]))}"
+    if change.operation in _INSERTED:
+        return f"INSERT INTO {table} ({_COLUMNS}) VALUES {literals(row, form.time(row[6]))}"
     if change.operation is Operation.STAMP:
         return f"UPDATE {table} SET probe = '{row[-1]}' WHERE id = {change.key}"
-    return (
-        f"UPDATE {table} SET ({_CHANGED}) = {literals(row, str(row[6]), first=1)} WHERE id ="
-        f" {change.key}"
-    )
-
-
-def literals(row: CustomerRow, created_at: str, first: int = 0) -> str:
-    """A row's values from column `first` on, in brackets; `created_at` is that value's text."""
-    key, first_name, last_name, email, phone, balance, _, notes, probe = row
-    texts = (
-        f"'{_quoted(first_name)}','{_quoted(last_name)}','{email}',{literal(phone)},"
-        f"{'NULL' if balance is None else balance},'{created_at}',{literal(notes)},'{probe}'"
-    )
-    return f"({texts})" if first else f"({key},{texts})"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''") if "'" in text else text
-
-
-def literal(text: str | None) -> str:
-    """A text as a literal in a statement."""
-    return "NULL" if text is None else f"'{_quoted(text)}'"
+    return f"UPDATE {table} SET {form.assigned(row, form.time(row[6]))} WHERE id = {change.key}"
 
 
 def copy_line(row: CustomerRow, created_at: str) -> str:

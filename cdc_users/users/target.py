@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from cdc_users.users.producer.channel import Channel
 from cdc_users.users.workload.table.plan import TablePlan
 
+DatabaseKind = Literal["postgres", "mariadb"]
+
 
 class DatabaseTarget(msgspec.Struct, frozen=True, tag="database"):
-    """The source tables. The DSN holds no secret. The user's own tables have their plans here."""
+    """The source tables. The DSN holds no secret; that of MariaDB is a URL (infra.mariadb.address).
+    The user's own tables have their plans here.
+    """
 
     dsn: str
     schema: str
     tables: tuple[str, ...]
     plans: tuple[TablePlan, ...] = ()
+    kind: DatabaseKind = "postgres"
 
 
 class TopicTarget(msgspec.Struct, frozen=True, tag="topic"):

@@ -46,6 +46,8 @@ class Endpoints:
     servers come from PGPASSWORD or PGPASSFILE. An address is empty if the user's own pipeline has
     no such server.
 
+    `mariadb_url` is a MariaDB of the user's own (infra.mariadb.address).
+
     `supervisor_pid` and `supervisor_started_s` (seconds since the epoch) name the process that owns
     the servers of a process stack. Three fields are for a Kafka Connect that reaches PostgreSQL
     otherwise than this machine does (Connect in a container): `postgres_from_connect` is the
@@ -77,6 +79,7 @@ class Endpoints:
     postgres_ca_from_connect: str | None = None
     kafka_properties: str = ""
     kafka_beside: str = ""
+    mariadb_url: str = ""
     registry_access: HttpAccess = field(default_factory=HttpAccess)
     connect_access: HttpAccess = field(default_factory=HttpAccess)
     commands: Mapping[str, str] = field(default_factory=dict)

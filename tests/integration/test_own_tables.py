@@ -21,6 +21,7 @@ from cdc_users.observe.taps.postgres import PostgresSide
 from cdc_users.pipeline.provision.ground import Ground, OwnTables
 from cdc_users.pipeline.sources.table.provide import own_tables
 from cdc_users.step.read_back import key_sequences
+from cdc_users.users.source.looks import source_look
 from cdc_users.users.table_statement import table_statements
 from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.table.plan import TablePlan
@@ -68,6 +69,7 @@ class Prepared:
             postgres=lambda: closing(psycopg.connect(dsn, autocommit=True)),
             sink=lambda: closing(psycopg.connect(dsn, autocommit=True)),
             service=lambda *_: "",
+            server=lambda _: "",
             own=OwnTables(tables=tuple(Table(schema, name) for name in names), **wish),
         )
         self.plans: tuple[TablePlan, ...] = own_tables(ground)
@@ -138,8 +140,8 @@ def test_every_row_that_is_made_is_taken_kept_as_it_is_and_removed_again(
         assert {plan.unaudited[0].split(":")[0] for plan in prepared.plans if plan.unaudited}
         target = DatabaseTarget(dsn, schema, tables, prepared.plans)
         keys = [writer.number * 10**8 + number for number in range(1, 20)]
-        with closing(psycopg.connect(dsn)) as reader:
-            assert set(key_sequences(reader, target, keys).values()) <= set(range(1, 10**4))
+        with source_look(target, prepared.run) as look:
+            assert set(key_sequences(look, target, keys).values()) <= set(range(1, 10**4))
         prepared.clear()
         assert before == {table: contents(connection, schema, table) for table in tables}
 
@@ -148,7 +150,8 @@ def fences(connection: psycopg.Connection[Any], prepared: Prepared) -> None:
     """What rows of later tables may refer to."""
     from cdc_users.users.producer.fence import TableFences
 
-    made = TableFences(prepared.run, prepared._dsn, prepared.plans, lambda: 1, None)
+    target = DatabaseTarget(prepared._dsn, prepared.plans[0].schema, (), prepared.plans)
+    made = TableFences(prepared.run, target, lambda: 1, None)
     made(1)
 
 

@@ -92,6 +92,20 @@ MISTAKES = [
         "--sink: 'nowhere' is not one of counting, slow, iceberg, iceberg-connect, postgres,"
         " webhook",
     ),
+    Mistake(
+        "--source mariadb",
+        "--source mariadb is not possible with --capture debezium, which reads postgres; use"
+        " --capture debezium-server",
+    ),
+    Mistake(
+        "--pipeline debezium-server-mariadb-http --insert-method copy",
+        "--insert-method copy is PostgreSQL's; with --source mariadb use values",
+    ),
+    of(
+        "faults",
+        "--pipeline debezium-server-mariadb-http --sink counting --faults drop-slot",
+        "--faults drop-slot needs PostgreSQL as source; use --source postgres",
+    ),
     of("faults", "--at 150%", "--at: '150%' must be from 1% to 100%"),
     of(
         "faults",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -18,7 +19,7 @@ LONG_S = 3600.0
 MIXED = ("--mix", "insert=60,update=30,delete=10")
 DEBEZIUM_SERVER = tuple(
     f"debezium-server-{place}"
-    for place in ("http", "kafka", "jdbc", "redis", "nats", "kinesis", "pubsub")
+    for place in ("http", "mariadb-http", "kafka", "jdbc", "redis", "nats", "kinesis", "pubsub")
 )
 LEFT = {
     "slots": "SELECT slot_name FROM pg_replication_slots",
@@ -36,6 +37,8 @@ def left_of(stack: Endpoints, run: str) -> list[str]:
     admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap})
     names += admin.list_topics(timeout=10.0).topics
     names += [group.group_id for group in admin.list_consumer_groups().result(10.0).valid]
+    # A server of the run's own stands below a directory that is named after the run.
+    names += [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
     return [name for name in names if run in name]
 
 
@@ -71,6 +74,10 @@ def test_the_copies_of_several_tables_are_each_compared_with_their_own(
     (audit,) = results.glob("*/audit.json")
     (final,) = json.loads(audit.read_text(encoding="utf-8"))["final"].values()
     assert final["compared"] > 100
+
+
+def test_mariadb_is_a_source_whose_changes_are_audited(stack: Endpoints, results: Path) -> None:
+    audited(stack, results, "debezium-server-mariadb-http", 1000, FIRST_S)
 
 
 @pytest.mark.soak

@@ -90,7 +90,7 @@ def _series_missing(values: OptionValues) -> Collection[str]:
     if source is None or capture is None:
         return ()
     transport, sink = str(values.get("transport")), str(values.get("sink", DEFAULT_SINK))
-    missing = set() if source.database else {"commit", "capture"}
+    missing = set() if source.timed else {"commit", "capture"}
     direct = source.database and capture.direct and not can_feed(capture.name, transport, sink)
     if direct:
         missing |= {"fetch"}

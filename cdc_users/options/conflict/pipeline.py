@@ -52,6 +52,18 @@ def direct_reader_has_a_database(values: OptionValues) -> Sequence[str]:
     return []
 
 
+def capture_reads_the_source(values: OptionValues) -> Sequence[str]:
+    """Each capture has the databases that it can read."""
+    capture, source = capture_of(values), sources().by_name.get(str(values.get("source")))
+    if capture is None or source is None or not source.database or source.name in capture.sources:
+        return []
+    others = [one.name for one in captures().by_name.values() if source.name in one.sources]
+    return [
+        f"--source {source.name} is not possible with --capture {capture.name}, which reads"
+        f" {', '.join(capture.sources)}; use --capture {' or '.join(others)}"
+    ]
+
+
 def capture_publishes_there(values: OptionValues) -> Sequence[str]:
     """Each capture has the transports that it can write to."""
     capture = capture_of(values)

@@ -28,10 +28,12 @@ def deletes_fit_a_transaction(values: OptionValues) -> Sequence[str]:
 
 
 def insert_method_has_a_table(values: OptionValues) -> Sequence[str]:
-    """Only a table takes INSERTs."""
+    """Only a table takes INSERTs, and only PostgreSQL a COPY."""
     method = values.get("insert_method")
     if values.get("source") == "topic" and method not in ("single", None):
         return [f"--insert-method {method} needs --source postgres: a topic takes no INSERT"]
+    if values.get("source") == "mariadb" and method == "copy":
+        return ["--insert-method copy is PostgreSQL's; with --source mariadb use values"]
     return []
 
 
@@ -62,7 +64,7 @@ def tables_are_the_runs(values: OptionValues) -> Sequence[str]:
 
 def topic_alone(values: OptionValues) -> Sequence[str]:
     """These options are for records of the harness's own; from the database Debezium makes them."""
-    if values.get("source") == "postgres" and (
+    if values.get("source") in ("postgres", "mariadb") and (
         values.get("evolve_at") or values.get("debezium_headers")
     ):
         return [

@@ -22,7 +22,8 @@ class PipelineOptions:
 
     source: str = option(
         parse.choice(*sources().by_name),
-        "Where events enter: postgres (INSERT, then capture) or topic (straight to Kafka).",
+        "Where events enter: postgres or mariadb (INSERT, then capture), or topic (straight to"
+        " Kafka).",
         default="postgres",
     )
     capture: tuple[str, ...] = option(
@@ -31,7 +32,11 @@ class PipelineOptions:
         " debezium-server, subscription (PostgreSQL's own), or none (yours runs already); several"
         " where a scenario compares.",
         default="debezium",
-        rules=(conflict.direct_reader_has_a_database, conflict.nothing_is_captured_here),
+        rules=(
+            conflict.direct_reader_has_a_database,
+            conflict.capture_reads_the_source,
+            conflict.nothing_is_captured_here,
+        ),
     )
     transport: str = option(
         parse.choice(*transports().by_name),

@@ -1,10 +1,12 @@
-"""Debezium Server: a slot of the run's own, and a process that writes to the transport."""
+"""Debezium Server: a process that writes to the transport, and in PostgreSQL a slot of the run's
+own.
+"""
 
 from __future__ import annotations
 
 import os
 
-from cdc_users.pipeline.captures.wal import provision_slot
+from cdc_users.pipeline.captures.wal import provision_slot, stream
 from cdc_users.pipeline.declaration import CaptureDeclaration
 from cdc_users.pipeline.prepared import MadeNames
 from cdc_users.pipeline.provision.ground import Ground
@@ -21,8 +23,9 @@ def _fetch() -> None:
 
 
 def _provision(ground: Ground) -> MadeNames:
+    """MariaDB has no slots: its log is there for whoever may read it."""
     ground.note("directory", str(kept_directory(SET, ground.name, ground.checkout)))
-    return provision_slot(ground)
+    return provision_slot(ground) if ground.source == "postgres" else {"stream": stream(ground)}
 
 
 DEBEZIUM_SERVER = CaptureDeclaration(
@@ -33,6 +36,7 @@ DEBEZIUM_SERVER = CaptureDeclaration(
     is_debezium=True,
     module="infra.pipelines.debezium_server",
     ready_s=180.0,  # a JVM with 561 jars, on a busy machine
+    sources=("postgres", "mariadb"),
     transports=("http", "kafka", "postgres", "redis", "nats", "kinesis", "pubsub"),
     fetch=_fetch,
 )

@@ -4,8 +4,6 @@ of the stream it can write topics as Debezium does, with the platform's consumer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from cdc_users.pipeline.declaration import Arguments, CaptureDeclaration, transports
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
@@ -18,18 +16,18 @@ def provision_slot(ground: Ground) -> MadeNames:
 
     with ground.postgres() as connection:
         create_slot(connection, ground.note("slot", ground.name))
-    return {"slot": ground.name, "stream": dict(_stream(ground))}
+    return {"slot": ground.name, "stream": stream(ground)}
 
 
-def _stream(ground: Ground) -> Mapping[str, str]:
+def stream(ground: Ground) -> dict[str, str]:
     """The stream that the reader publishes to (Names.stream)."""
     transport = transports().by_name[ground.transport]
     if transport.provision is not None:
-        return transport.provision(ground)
+        return dict(transport.provision(ground))
     if transport.create is None:
         return {"endpoint": ground.endpoints.kafka_bootstrap, "name": ground.topics[0]}
     endpoint = ground.service(ground.transport, ground.transport_endpoint)
-    return transport.create(endpoint, ground.name, ground.partitions)
+    return dict(transport.create(endpoint, ground.name, ground.partitions))
 
 
 def _feeds(prepared: Prepared) -> Arguments:

@@ -127,7 +127,7 @@ class Wiring(Prepared):
         names = self.names
         transport = transports().by_name[self.pipeline.transport]
         return {
-            "dsn": self.endpoints.postgres_dsn,
+            "dsn": names.mariadb or self.endpoints.postgres_dsn,
             "slot": names.slot,
             "publication": names.publication,
             "transport": self.pipeline.transport,

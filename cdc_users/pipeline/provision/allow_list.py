@@ -89,7 +89,7 @@ def missing_parts(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[s
     for pipeline in pipelines:
         database = sources().by_name[pipeline.source].database
         direct = captures().by_name[pipeline.capture].direct
-        if database:
+        if database and sources().by_name[pipeline.source].server is None:
             needed.setdefault("source", "rows go into a database (--source postgres)")
         if database and not direct:
             needed.setdefault("connect", "Debezium is asked in Kafka Connect (--capture debezium)")

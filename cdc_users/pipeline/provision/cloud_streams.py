@@ -1,4 +1,5 @@
-"""A run's stream: in an emulator that lives as long as the run, or in the user's own service.
+"""A run's stream: in an emulator that lives as long as the run, or in the user's own service. A
+source's own server lives as long.
 
 For processes without gevent. An emulator and its contents die with the process that started it; a
 stream in the user's own service is removed by name.
@@ -7,10 +8,11 @@ stream in the user's own service is removed by name.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from cdc_users.pipeline.declaration import transports
+from cdc_users.pipeline.declaration import sources, transports
 from infra.stack.error import StackConfigError
 
 
@@ -53,10 +55,18 @@ class CloudStreams:
             raise StackConfigError(
                 f"--transport {transport} has no emulator; name its service in {declared.variable}"
             )
-        if transport not in self._endpoints:
-            running = declared.emulator(self._logs)
-            self._endpoints[transport] = self._emulators.enter_context(running)
-        return self._endpoints[transport]
+        return self._started(transport, declared.emulator)
+
+    def server(self, source: str) -> str:
+        """The URL of a source's own server, which is started on the first call."""
+        start = sources().by_name[source].server
+        assert start is not None
+        return self._started(source, start)
+
+    def _started(self, name: str, start: Callable[[Path], AbstractContextManager[str]]) -> str:
+        if name not in self._endpoints:
+            self._endpoints[name] = self._emulators.enter_context(start(self._logs))
+        return self._endpoints[name]
 
     def close(self) -> None:
         """Stop the emulators."""

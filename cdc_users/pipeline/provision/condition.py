@@ -24,6 +24,7 @@ from cdc_users.measure.offset import ClockOffset, asked_offset
 from cdc_users.users.statement import quoted
 from infra.client.http import ask_connect
 from infra.client.kafka import kafka_settings
+from infra.mariadb.address import SILENCE, connect_to
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
 
@@ -60,7 +61,7 @@ _PUBLISHED = (
 @dataclass(frozen=True, slots=True)
 class RunObjects:
     """The run's objects that are looked at; empty fields for those that it does not have. Tables
-    are "schema.table".
+    are "schema.table" of PostgreSQL; `mariadb` is the URL of the source.
     """
 
     slot: str = ""
@@ -68,6 +69,7 @@ class RunObjects:
     publication: str = ""
     topics: Sequence[str] = ()
     tables: Sequence[str] = ()
+    mariadb: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +249,12 @@ class ConditionFindings(TypedDict, total=False):
 
 def look(endpoints: Endpoints, watched: RunObjects) -> Condition:
     """Look now; servers that do not answer are in `silent`."""
-    found: ConditionFindings = {"lives": _processes(endpoints)}
+    found: ConditionFindings = {"lives": _processes(endpoints, watched)}
     silent: dict[str, str] = {}
     for server, read in _READERS.items():
         try:
             answer = read(endpoints, watched)
-        except (psycopg.Error, KafkaException, requests.RequestException) as error:
+        except (psycopg.Error, *SILENCE, KafkaException, requests.RequestException) as error:
             silent[server] = type(error).__name__
         else:
             found["lives"] = {**found["lives"], **answer.pop("lives", {})}
@@ -260,12 +262,13 @@ def look(endpoints: Endpoints, watched: RunObjects) -> Condition:
     return Condition(**found, silent=silent)
 
 
-def _processes(endpoints: Endpoints) -> dict[str, str]:
+def _processes(endpoints: Endpoints, watched: RunObjects) -> dict[str, str]:
     """The process that listens at each server's address on this machine, and its start time."""
     places = {
         "Kafka": endpoints.kafka_bootstrap.split(",")[0],
         "the schema registry": endpoint_address(endpoints.schema_registry_url),
         "Kafka Connect": endpoint_address(endpoints.connect_url),
+        "MariaDB": endpoint_address(watched.mariadb),
     }
     ports = {}
     for name, place in places.items():
@@ -337,6 +340,12 @@ def _server_time_us(cursor: psycopg.Cursor[Any]) -> int:
     return int(row[0]) if row else 0
 
 
+def _mariadb(_: Endpoints, watched: RunObjects) -> ConditionFindings:
+    if watched.mariadb:
+        connect_to(watched.mariadb, read_timeout=TIMEOUT_S).close()
+    return {}
+
+
 def _kafka(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
     if not watched.topics:
         return {}
@@ -385,6 +394,7 @@ def _connect(endpoints: Endpoints, watched: RunObjects) -> ConditionFindings:
 
 _READERS: Mapping[str, Callable[[Endpoints, RunObjects], ConditionFindings]] = {
     "PostgreSQL": _postgres,
+    "MariaDB": _mariadb,
     "Kafka": _kafka,
     "Kafka Connect": _connect,
 }

@@ -19,7 +19,6 @@ from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.pipeline.sink_tap import sink_taps
 from cdc_users.scenario import Pipeline, listed
 from cdc_users.users.workload.workload import OPERATIONS
-from infra.postgres.rights import refuse_source
 from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.settings import TOPIC_PREFIX
@@ -29,9 +28,11 @@ from infra.validate import endpoint_address
 RUNS = Path(".stack") / "runs"
 
 
-def fetch_files(pipeline: Pipeline) -> None:
+def fetch_files(pipeline: Pipeline, endpoints: Endpoints) -> None:
     """Download the files of a pipeline's processes, once for each user; this may take long."""
-    if sources().by_name[pipeline.source].database:
+    source = sources().by_name[pipeline.source]
+    source.fetch(endpoints)
+    if source.database:
         captures().by_name[pipeline.capture].fetch()
     sinks().by_name[pipeline.sink].fetch()
 
@@ -59,7 +60,7 @@ class Creation:
         pipeline, name, tables = request.pipeline, request.name, request.tables
         source = sources().by_name[pipeline.source]
         if source.database:
-            self._check_source(own=bool(pipeline.connector))
+            source.check(self.endpoints, bool(pipeline.connector))
         topics = listed(pipeline.topic) or tuple(
             f"{TOPIC_PREFIX}.{name}.{table}" for table in listed(pipeline.table) or tables
         )
@@ -81,12 +82,6 @@ class Creation:
             return names
         return replace(names, **sinks().by_name[pipeline.sink].provision(ground))
 
-    def _check_source(self, *, own: bool) -> None:
-        """Refuse a server that cannot be a source, before any object is created."""
-        with closing(connect(self.endpoints.postgres_dsn)) as connection:
-            reader = self.endpoints.postgres_user_from_connect or ""
-            refuse_source(connection.cursor(), reader, own=own)
-
     def objects(self, pipeline: Pipeline, names: Names) -> RunObjects:
         """The pipeline's objects that are looked at during the run."""
         return RunObjects(
@@ -94,7 +89,8 @@ class Creation:
             connector=pipeline.connector or self.connector,
             publication=names.publication,
             topics=names.topics if transports().by_name[pipeline.transport].of_kafka else (),
-            tables=names.source_tables if sources().by_name[pipeline.source].database else (),
+            tables=names.source_tables if pipeline.source == "postgres" else (),
+            mariadb=names.mariadb,
         )
 
     def _kafka(self, names: Names, partitions: int) -> Names:
@@ -129,15 +125,20 @@ class Creation:
             postgres=lambda: closing(connect(dsn)),
             sink=lambda: closing(connect(self.endpoints.sink)),
             service=lambda transport, given: self._service(request.name, transport, given),
+            server=lambda source: self._emulators().server(source),
+            source=pipeline.source,
             own=_own_tables(request),
         )
 
-    def _service(self, name: str, transport: str, given: str) -> str:
-        """The endpoint of a transport's service; an emulator is started if none is named."""
+    def _emulators(self) -> CloudStreams:
         if not self.clouds:
             logs = self.note("directory", str(self.checkout / RUNS / f"{self.run}-emulators"))
             self.clouds.append(CloudStreams(Path(logs)))
-        endpoint = self.clouds[0].endpoint(transport, given)
+        return self.clouds[0]
+
+    def _service(self, name: str, transport: str, given: str) -> str:
+        """The endpoint of a transport's service; an emulator is started if none is named."""
+        endpoint = self._emulators().endpoint(transport, given)
         if cloud_streams.own_endpoint(transport, given):
             check_addresses([endpoint_address(endpoint)], self.allowed)
             self.note(transport, f"{endpoint} {name}")

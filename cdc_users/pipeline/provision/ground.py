@@ -46,7 +46,8 @@ class Ground:
     name)` writes an object down before it is created and returns its name; its kinds are those that
     the steward can remove, and the names of transports. `postgres` opens a connection to the
     source's server, `sink` one to the database that is watched as the sink's. `start` returns the
-    endpoint of a transport's service: the user's, or an emulator's.
+    endpoint of a transport's service: the user's, or an emulator's. `server` starts a source's own
+    server, which lives as long as the run, and returns its URL.
     """
 
     name: str
@@ -65,4 +66,6 @@ class Ground:
     postgres: Callable[[], AbstractContextManager[Any]]
     sink: Callable[[], AbstractContextManager[Any]]
     service: Callable[[str, str], str]
+    server: Callable[[str], str]
+    source: str = "postgres"
     own: OwnTables = field(default_factory=OwnTables)

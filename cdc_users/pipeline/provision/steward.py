@@ -112,7 +112,7 @@ class Steward:
             case OpenStack():
                 return self.open(request)
             case PreparePipeline():
-                fetch_files(request.pipeline)
+                fetch_files(request.pipeline, self._endpoints())
                 return within(
                     PREPARE_S,
                     "preparing the pipeline",

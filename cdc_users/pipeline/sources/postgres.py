@@ -7,6 +7,7 @@ from cdc_users.pipeline.declaration import SourceDeclaration
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.users.target import DatabaseTarget
+from infra.stack.endpoints import Endpoints
 
 
 def _target(prepared: Prepared) -> DatabaseTarget:
@@ -53,6 +54,24 @@ def _own(ground: Ground) -> MadeNames:
     return {**made, "publication": ground.name}
 
 
+def _check(endpoints: Endpoints, own: bool) -> None:
+    from contextlib import closing
+
+    from cdc_users.pipeline.provision.cleanup.removal import connect
+    from infra.postgres.rights import refuse_source
+
+    with closing(connect(endpoints.postgres_dsn)) as connection:
+        reader = endpoints.postgres_user_from_connect or ""
+        refuse_source(connection.cursor(), reader, own=own)
+
+
 POSTGRES = SourceDeclaration(
-    "postgres", lanes="writer", target=_target, finals=_finals, provision=_provision, database=True
+    "postgres",
+    lanes="writer",
+    target=_target,
+    finals=_finals,
+    provision=_provision,
+    database=True,
+    check=_check,
+    timed=True,
 )

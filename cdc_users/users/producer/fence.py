@@ -6,11 +6,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Protocol
-
-import psycopg
-from psycopg import ClientCursor, Connection, sql
 
 from cdc_users.error import FenceRefusedError, HarnessError, TargetError
 from cdc_users.measure.clock import Anchor
@@ -18,13 +15,14 @@ from cdc_users.measure.ledger.checksum import checksum
 from cdc_users.measure.ledger.probe import LANES_PER_STEP, Operation, Probe, format_probe
 from cdc_users.users.producer.in_flight import ChangeFlight
 from cdc_users.users.producer.producer import AvroProducer, SendOptions
+from cdc_users.users.source.look import SourceLook
+from cdc_users.users.source.looks import source_look
+from cdc_users.users.statement import form_of, quoted_name, statement
 from cdc_users.users.table_statement import insert
 from cdc_users.users.target import DatabaseTarget, LaneTarget
 from cdc_users.users.workload.keyspace import RowChange
-from cdc_users.users.workload.table.plan import TablePlan
 from cdc_users.users.workload.table.row import CustomRow, TableRow, TableRows
 from cdc_users.users.workload.workload import KEYS_PER_WRITER, WriteTransaction, columns
-from infra.postgres.table import CUSTOMERS_COLUMNS
 
 POLL_S = 0.05
 #: No lane has this number, so a fence's key is always new.
@@ -155,9 +153,9 @@ def fences(
     `custom` is the user's own code that makes rows of the user's tables.
     """
     if isinstance(target, DatabaseTarget) and target.plans:
-        return TableFences(run, target.dsn, target.plans, anchor.now_us, custom)
+        return TableFences(run, target, anchor.now_us, custom)
     if isinstance(target, DatabaseTarget):
-        return PostgresFences(run, target.dsn, target.schema, target.tables, anchor.now_us)
+        return CustomerFences(run, target, anchor.now_us)
     producer = AvroProducer(target.bootstrap, target.channels, anchor, SendOptions(linger_ms=0))
     return TopicFences(run, producer, anchor.now_us)
 
@@ -179,54 +177,41 @@ def fence(run: str, number: int, intended_us: int, table: int = 0) -> RowChange:
 
 
 @contextmanager
-def _connected(dsn: str) -> Iterator[Connection]:
-    """A connection in autocommit mode.
+def _writing(target: DatabaseTarget, run: str) -> Iterator[SourceLook]:
+    """A connection to the source.
 
-    Other lanes go on while it waits: psycopg 3 sees that Locust has patched `select`, and does not
-    wait in C then. Raises TargetError where the source does not answer, and FenceRefusedError where
-    a statement is wrong by now, because somebody else has dropped or altered a table.
+    Raises TargetError where the source does not answer, and FenceRefusedError where a statement is
+    wrong by now, because somebody else has dropped or altered a table.
     """
-    try:
-        with closing(psycopg.connect(dsn, autocommit=True, connect_timeout=10)) as connection:
-            yield connection
-    except psycopg.OperationalError as error:
-        raise TargetError(f"the source does not take a row: {str(error).strip()}") from error
-    except psycopg.Error as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise FenceRefusedError(f"fences could not be written: {reason}") from error
+    with source_look(target, run) as look:
+        try:
+            yield look
+        except look.failures as error:
+            if look.silent(error):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise FenceRefusedError(f"fences could not be written: {reason}") from error
 
 
-class PostgresFences:
+class CustomerFences:
     """Writes fences to the source tables, each in a transaction of its own; the database's capture
     decides their partitions.
     """
 
-    def __init__(
-        self, run: str, dsn: str, schema: str, tables: Sequence[str], now_us: Callable[[], int]
-    ) -> None:
-        self._run, self._dsn, self._schema, self._tables, self._now_us = (
-            run,
-            dsn,
-            schema,
-            tables,
-            now_us,
-        )
+    def __init__(self, run: str, target: DatabaseTarget, now_us: Callable[[], int]) -> None:
+        self._run, self._target, self._now_us = run, target, now_us
         self._keys: set[int] = set()
 
     def __call__(self, count: int) -> set[int]:
         """Write this many more to each table; returns the keys of all."""
-        places: Sequence[sql.Composable] = [sql.Placeholder()] * len(CUSTOMERS_COLUMNS)
-        with _connected(self._dsn) as connection:
-            for table in self._tables:
-                name = sql.Identifier(self._schema, table)
-                insert = sql.SQL("INSERT INTO {} VALUES ({})").format(
-                    name, sql.SQL(", ").join(places)
-                )
-                with ClientCursor(connection) as cursor:
-                    for _ in range(count):
-                        change = fence(self._run, len(self._keys) + 1, self._now_us())
-                        cursor.execute(insert, change.row)
-                        self._keys.add(change.key)
+        target, form = self._target, form_of(self._target.kind)
+        with _writing(target, self._run) as look:
+            for table in target.tables:
+                name = quoted_name(target.schema, table)
+                for _ in range(count):
+                    change = fence(self._run, len(self._keys) + 1, self._now_us())
+                    look.execute(statement(change, name, form))
+                    self._keys.add(change.key)
         return self._keys
 
 
@@ -238,25 +223,24 @@ class TableFences:
     def __init__(
         self,
         run: str,
-        dsn: str,
-        plans: Sequence[TablePlan],
+        target: DatabaseTarget,
         now_us: Callable[[], int],
         custom: CustomRow | None,
     ) -> None:
-        self._dsn, self._plans, self._now_us = dsn, plans, now_us
-        self._rows = [TableRows(run, WRITER, [plan], custom=custom) for plan in plans]
+        self._run, self._target, self._now_us = run, target, now_us
+        self._rows = [TableRows(run, WRITER, [plan], custom=custom) for plan in target.plans]
         self._keys: set[int] = set()
 
     def __call__(self, count: int) -> set[int]:
         """Write this many more to each table; returns the keys of all."""
-        with _connected(self._dsn) as connection, connection.cursor() as cursor:
+        with _writing(self._target, self._run) as look:
             for _ in range(count):
-                for plan, rows in zip(self._plans, self._rows, strict=True):
+                for plan, rows in zip(self._target.plans, self._rows, strict=True):
                     number = len(self._keys) + 1
                     key = fence_key(number)
                     rows.begin(number, 1, self._now_us())
                     row = self._row(rows, key, number)
-                    cursor.execute(insert(plan, [row]).encode())
+                    look.execute(insert(plan, [row]))
                     self._keys.add(key)
         return self._keys
 

@@ -1,8 +1,8 @@
 """`python -m infra.pipelines.debezium_server`: runs Debezium Server as a run's platform.
 
 It keeps the contract of docs/platform-contract.md and has no telemetry: it prints one ready line
-once it reads its slot. When Debezium Server ends, it ends with 1, with the end of the log on
-standard error. Debezium Server's own settings are taken from its environment variables
+once it reads its slot, or MariaDB's log. When Debezium Server ends, it ends with 1, with the end of
+the log on standard error. Debezium Server's own settings are taken from its environment variables
 (DEBEZIUM_...).
 """
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,7 @@ import psycopg
 from infra.client.cloud import kinesis_variables, region
 from infra.client.environment import for_server
 from infra.client.passfile import password
+from infra.mariadb.address import SILENCE, MariadbAddress
 from infra.pipelines.child import JavaChild, await_that
 from infra.pipelines.contract import kept_directory, platform_parser, run_in_directory, say_ready
 from infra.pipelines.debezium_server.configuration import (
@@ -29,6 +31,7 @@ from infra.pipelines.debezium_server.configuration import (
     as_text,
     configuration,
 )
+from infra.pipelines.debezium_server.mariadb import is_mariadb, readers, source_tables
 from infra.pipelines.fetch import distribution
 from infra.postgres.database import connect_to
 from infra.postgres.slot import is_read
@@ -54,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the process: secrets, and the user's settings for Debezium Server."""
     own = {name: value for name, value in environ.items() if name.startswith("DEBEZIUM_")}
-    secrets = {SOURCE_PASSWORD: password(dsn_place(settings.dsn), environ)}
+    secrets = {SOURCE_PASSWORD: _source_password(settings.dsn, environ)}
     if settings.transport == "postgres":
         secrets[JDBC_PASSWORD] = password(dsn_place(settings.endpoint), environ)
     known = {name: value for name, value in secrets.items() if value}
@@ -63,21 +66,47 @@ def environment(settings: DebeziumServerSettings, environ: Mapping[str, str]) ->
     return {**for_server(environ), **aws, **known, **own}
 
 
+def _source_password(dsn: str, environ: Mapping[str, str]) -> str:
+    if is_mariadb(dsn):
+        return MariadbAddress.of(dsn).password(environ)
+    return password(dsn_place(dsn), environ)
+
+
 def settings_of(options: argparse.Namespace, environ: Mapping[str, str]) -> DebeziumServerSettings:
-    """The settings, with the tables of the publication; raises psycopg.Error."""
-    with connect_to(options.dsn) as connection:
-        rows = connection.execute(_TABLES, (options.publication,)).fetchall()
+    """The settings, with the tables that are read; raises the driver's error."""
     return DebeziumServerSettings(
         dsn=options.dsn,
         slot=options.slot,
         publication=options.publication,
         transport=options.transport,
         endpoint=options.endpoint,
-        tables=tuple(sorted(str(row[0]) for row in rows)),
+        tables=_tables_of(options),
         stream=options.stream,
         project=options.project,
         region=region(environ),
     )
+
+
+def _tables_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """The tables of the publication, or of the run's own database in MariaDB."""
+    if is_mariadb(options.dsn):
+        return source_tables(options.dsn)
+    with connect_to(options.dsn) as connection:
+        rows = connection.execute(_TABLES, (options.publication,)).fetchall()
+    return tuple(sorted(str(row[0]) for row in rows))
+
+
+@contextmanager
+def _reading(settings: DebeziumServerSettings) -> Iterator[Callable[[], bool]]:
+    """Tells whether Debezium Server reads the log: its slot, or MariaDB's log with a connection
+    that was not there before.
+    """
+    if is_mariadb(settings.dsn):
+        before = readers(settings.dsn)
+        yield lambda: bool(readers(settings.dsn) - before)
+        return
+    with connect_to(settings.dsn) as connection:
+        yield lambda: is_read(connection, settings.slot)
 
 
 def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Path) -> int:
@@ -85,15 +114,16 @@ def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Pat
     home = distribution(SET, environ, print_progress) / SET
     config = place / "config"
     config.mkdir(exist_ok=True)
-    properties = configuration(settings, str(place / "offsets.dat"))
+    properties = configuration(settings, str(place / "offsets.dat"), str(place / "history.dat"))
     (config / "application.properties").write_text(as_text(properties), encoding="utf-8")
     (runner,) = home.glob("*-runner.jar")
     paths = os.pathsep.join((str(runner), str(config), str(home / "lib" / "*")))
     command = [str(find_java(environ)), *FLAGS, "-cp", paths, "io.debezium.server.Main"]
-    with JavaChild(command, environment(settings, environ), place) as child:
-        with connect_to(settings.dsn) as connection:
-            reads = await_that(lambda: is_read(connection, settings.slot), child)
-        if reads:
+    with (
+        _reading(settings) as reads,
+        JavaChild(command, environment(settings, environ), place) as child,
+    ):
+        if await_that(reads, child):
             say_ready()
         return child.ended()
 
@@ -105,9 +135,11 @@ def main(arguments: Sequence[str]) -> int:
     def start(place: Path) -> int:
         return run(settings_of(options, os.environ), os.environ, place)
 
-    # As with a real one, its position survives a kill.
-    kept = kept_directory(SET, options.slot)
-    return run_in_directory(SET, start, (StackError, psycopg.Error), kept)
+    # As with a real one, its position survives a kill. The slot is named after the run's objects,
+    # as MariaDB's database is.
+    name = MariadbAddress.of(options.dsn).database if is_mariadb(options.dsn) else options.slot
+    errors = (StackError, psycopg.Error, *SILENCE)
+    return run_in_directory(SET, start, errors, kept_directory(SET, name))
 
 
 if __name__ == "__main__":

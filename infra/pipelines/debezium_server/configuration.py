@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from infra.pipelines.debezium_server.mariadb import is_mariadb, source_properties
 from infra.stack.servers.settings import TOPIC_PREFIX, render_properties
 from infra.validate import bracketed, dsn_place, url_address
 
@@ -22,7 +23,8 @@ Properties = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class DebeziumServerSettings:
-    """The run's choices: what is read, and where it goes.
+    """The run's choices: what is read, and where it goes. A `dsn` of MariaDB is a URL, and has
+    neither slot nor publication.
 
     `endpoint` is the transport's service, for `postgres` the sink's DSN; `stream` is what is
     written to there, in a `project` or `region` if the service has these. `tables` are those of the
@@ -40,12 +42,16 @@ class DebeziumServerSettings:
     region: str = ""
 
 
-def configuration(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
-    """All properties; `offsets` is the file in which Debezium Server stores its position."""
+def configuration(
+    settings: DebeziumServerSettings, offsets: str, history: str = ""
+) -> dict[str, str]:
+    """All properties; `offsets` is the file in which Debezium Server stores its position, `history`
+    that of MariaDB's table definitions.
+    """
     sink = {
         f"debezium.{name}": value for name, value in SINKS[settings.transport](settings).items()
     }
-    return {**_source(settings, offsets), **_PROCESS, **sink}
+    return {**_source(settings, offsets, history), **_PROCESS, **sink}
 
 
 _PROCESS: Properties = {
@@ -56,9 +62,28 @@ _PROCESS: Properties = {
 }
 
 
-def _source(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
-    place = dsn_place(settings.dsn)
+def _source(settings: DebeziumServerSettings, offsets: str, history: str) -> dict[str, str]:
+    own = (
+        source_properties(settings.dsn, history)
+        if is_mariadb(settings.dsn)
+        else _postgres(settings)
+    )
     of_source = {
+        **own,
+        # The capture is there before any row of the run, so no snapshot is needed.
+        "snapshot.mode": "no_data",
+        "topic.prefix": TOPIC_PREFIX,
+        "table.include.list": ",".join(map(_pattern, settings.tables)),
+        "offset.storage.file.filename": offsets,
+        # As in the upstream example: the position is stored after every batch.
+        "offset.flush.interval.ms": "0",
+    }
+    return {f"debezium.source.{name}": value for name, value in of_source.items() if value}
+
+
+def _postgres(settings: DebeziumServerSettings) -> dict[str, str]:
+    place = dsn_place(settings.dsn)
+    return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "plugin.name": "pgoutput",
         "database.hostname": place.get("host", "127.0.0.1"),
@@ -69,15 +94,7 @@ def _source(settings: DebeziumServerSettings, offsets: str) -> dict[str, str]:
         "slot.name": settings.slot,
         "publication.name": settings.publication,
         "publication.autocreate.mode": "disabled",
-        # The slot is older than any row of the run, so no snapshot is needed.
-        "snapshot.mode": "no_data",
-        "topic.prefix": TOPIC_PREFIX,
-        "table.include.list": ",".join(map(_pattern, settings.tables)),
-        "offset.storage.file.filename": offsets,
-        # As in the upstream example: the position is stored after every batch.
-        "offset.flush.interval.ms": "0",
     }
-    return {f"debezium.source.{name}": value for name, value in of_source.items() if value}
 
 
 def _pattern(table: str) -> str:

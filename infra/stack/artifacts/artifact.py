@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from zipfile import ZipFile
 
 import requests
 from typing_extensions import override
@@ -247,14 +248,8 @@ def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgre
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent))
         try:
-            with (
-                room_for(archive.name, target.parent, OTHER_DISK),
-                _OwnArchive.open(archive) as tar,
-            ):
-                # Early releases of Python 3.11 have no filters; the archive's SHA-256 was checked
-                # in any case.
-                filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-                tar.extractall(temporary, **filters)  # type: ignore[arg-type]  # noqa: S202
+            with room_for(archive.name, target.parent, OTHER_DISK):
+                _extract(archive, temporary)
             temporary.chmod(0o755)
             if not same_files(temporary, target):  # else a server may run from them
                 shutil.rmtree(target, ignore_errors=True)
@@ -264,6 +259,20 @@ def unpacked(archive: Path, environ: Mapping[str, str], progress: DownloadProgre
         verified.record(target)
     verified.save()
     return target
+
+
+def _extract(archive: Path, place: Path) -> None:
+    if archive.suffix == ".jar":
+        with ZipFile(archive) as jar:
+            jar.extractall(place)  # noqa: S202 - its SHA-256 was checked
+        for program in place.glob("**/bin/*"):  # a jar has no modes
+            program.chmod(0o755)
+        return
+    with _OwnArchive.open(archive) as tar:
+        # Early releases of Python 3.11 have no filters; the archive's SHA-256 was checked in any
+        # case.
+        filters = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(place, **filters)  # type: ignore[arg-type]  # noqa: S202
 
 
 def _put(temporary: Path, target: Path) -> None:

@@ -22,6 +22,8 @@ from infra.client.access import (
     http_access,
 )
 from infra.client.kafka import property_mistakes
+from infra.mariadb.address import URL as MARIADB_URL
+from infra.mariadb.address import address_mistakes, with_password_file
 from infra.stack.command import command_mistakes
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
@@ -133,12 +135,19 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
         return None
     # A part that the pipeline lacks names no server.
     source = file.source or SourceSection(dsn="")
+    mariadb, secret = source.kind == "mariadb", beside(path, source.password_file)
+    if secret and not mariadb:
+        raise StackConfigError(
+            f'pipeline {path}: [source] password_file is for kind = "mariadb"; PostgreSQL\'s'
+            " password is in PGPASSFILE, or in the file that passfile= names in the DSN"
+        )
     kafka = file.kafka or KafkaSection(bootstrap="")
     registry = file.registry or RegistrySection(url="")
     connect = file.connect or ConnectSection(url="")
     found = Endpoints(
         kind="external",
-        postgres_dsn=source.dsn,
+        postgres_dsn="" if mariadb else source.dsn,
+        mariadb_url=with_password_file(source.dsn, secret) if mariadb else "",
         kafka_bootstrap=kafka.bootstrap,
         kafka_properties=beside(path, kafka.properties),
         schema_registry_url=registry.url,
@@ -190,14 +199,22 @@ def read_external(path: Path, environ: Mapping[str, str]) -> Endpoints:
         ) from error
 
 
-def with_sink(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
-    """Endpoints with the sink's database from the environment; raises StackConfigError."""
-    dsn = environ.get(SINK_DSN)
-    if not dsn:
-        return endpoints
-    if mistakes := validate.dsn_mistakes(dsn, environ):
-        raise StackConfigError("; ".join(f"{SINK_DSN} {mistake}" for mistake in mistakes))
-    return replace(endpoints, sink_dsn=dsn)
+def with_databases(endpoints: Endpoints, environ: Mapping[str, str]) -> Endpoints:
+    """Endpoints with the databases that the environment names for any stack: the sink's, and a
+    MariaDB if the endpoints name none. Raises StackConfigError.
+    """
+    dsn = environ.get(SINK_DSN) or endpoints.sink_dsn
+    url = endpoints.mariadb_url or environ.get(MARIADB_URL, "")
+    mistakes = []
+    if environ.get(SINK_DSN):
+        mistakes += [
+            f"{SINK_DSN} {mistake}" for mistake in validate.dsn_mistakes(dsn or "", environ)
+        ]
+    if not endpoints.mariadb_url and url:
+        mistakes += [f"{MARIADB_URL} {mistake}" for mistake in address_mistakes(url)]
+    if mistakes:
+        raise StackConfigError("; ".join(mistakes))
+    return replace(endpoints, sink_dsn=dsn, mariadb_url=url)
 
 
 def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = True) -> Endpoints:
@@ -214,6 +231,8 @@ def check(endpoints: Endpoints, environ: Mapping[str, str], *, whole: bool = Tru
         if needed or dsn
         for mistake in validate.dsn_mistakes(dsn, environ)
     ]
+    if endpoints.mariadb_url:
+        mistakes += [f"mariadb_url {clause}" for clause in address_mistakes(endpoints.mariadb_url)]
     mistakes += command_mistakes(endpoints.commands)
     if (whole or endpoints.kafka_bootstrap) and not validate.are_addresses(
         endpoints.kafka_bootstrap

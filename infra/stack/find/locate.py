@@ -17,7 +17,7 @@ from infra.client.kafka import KafkaPropertiesError
 from infra.client.registry import RegistryError
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.find.external import external, with_sink
+from infra.stack.find.external import external, with_databases
 from infra.stack.servers.probe import probes
 from infra.stack.supervise.identity import Identity
 from infra.stack.supervise.state import is_held, read_endpoints, state_of
@@ -33,11 +33,11 @@ def find(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
     StackConfigError for endpoints that cannot be used.
     """
     if (own := external(environ)) is not None:
-        return with_sink(own, environ)
+        return with_databases(own, environ)
     endpoints = read_endpoints(state_of(checkout))
     if endpoints is None or not supervised(endpoints):
         return None
-    return with_sink(endpoints, environ)
+    return with_databases(endpoints, environ)
 
 
 def locate(checkout: Path, environ: Mapping[str, str]) -> Endpoints | None:
@@ -100,6 +100,7 @@ def hosts(endpoints: Endpoints, environ: Mapping[str, str]) -> list[str]:
     urls = (endpoints.schema_registry_url, endpoints.connect_url, endpoints.connect_metrics)
     return [
         *(validate.dsn_addresses(dsn, environ) if dsn else ()),
+        *((validate.url_address(endpoints.mariadb_url),) if endpoints.mariadb_url else ()),
         *(validate.dsn_addresses(endpoints.sink_dsn, environ) if endpoints.sink_dsn else ()),
         *(part.strip() for part in endpoints.kafka_bootstrap.split(",") if part),
         *(validate.url_address(url) for url in urls if url),

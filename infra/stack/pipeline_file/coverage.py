@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 
 from infra.stack.pipeline_file.found import PipelineFound
 
+#: Why the log of MariaDB says no latency.
+WHOLE_SECONDS = "MariaDB's log has the time of a commit in whole seconds"
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -43,7 +46,9 @@ def _topic(found: PipelineFound) -> Iterator[Coverage]:
         else "the pipeline has no [kafka]; what is between is seen as one"
     )
     yield Coverage("completeness and order at the topic", has, why, ("topic",))
-    if not has:
+    if found.source == "mariadb":
+        yield Coverage("capture latency", False, WHOLE_SECONDS)
+    elif not has:
         yield Coverage("capture latency", False, why)
     elif found.append_time is False:
         told = "the topic's time is the producer's; set message.timestamp.type=LogAppendTime"
@@ -76,6 +81,11 @@ def _source(found: PipelineFound) -> Iterator[Coverage]:
     if "source" not in found.sections:
         yield Coverage("commit latency", False, "the pipeline has no [source]")
         return
+    if found.source == "mariadb":
+        yield Coverage("commit latency", False, WHOLE_SECONDS)
+        told = "tables of the run's own, with whole rows in the log"
+        yield Coverage("updates and deletes", True, told)
+        return
     yield Coverage("commit latency", True, "from the intended time to the commit")
     if found.table is None:
         yield Coverage("updates and deletes", True, "tables of the run's own", ("table",))
@@ -94,12 +104,10 @@ def _source(found: PipelineFound) -> Iterator[Coverage]:
 
 
 def _gauges(found: PipelineFound) -> Iterator[Coverage]:
-    yield Coverage(
-        "slot lag",
-        bool(found.slot),
-        f"slot {found.slot}" if found.slot else "no slot is known; name it as [capture] slot",
-        ("slot",),
-    )
+    why = f"slot {found.slot}" if found.slot else "no slot is known; name it as [capture] slot"
+    if found.source == "mariadb":
+        why = "MariaDB has no slots, and does not know how far a reader has come"
+    yield Coverage("slot lag", bool(found.slot), why, ("slot",))
     if found.connector:
         yield Coverage(
             "the connector's state", True, f"connector {found.connector}", ("connector",)

@@ -55,6 +55,8 @@ class PipelineFound:
     topic: str = ""
     append_time: bool | None = None
     group: str = ""
+    #: The kind of database where rows go in.
+    source: str = "postgres"
     capture: str = "debezium"
     taps: Sequence[str] = ()
     platform: str = ""

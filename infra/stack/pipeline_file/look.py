@@ -22,6 +22,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from infra.client.http import ask_connect, connect_trouble
 from infra.client.kafka import KafkaTroubles, kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
+from infra.mariadb.address import SILENCE, connect_to, reason
+from infra.mariadb.rights import mariadb_facts, mariadb_mistakes
 from infra.postgres.catalog import REPLICA_IDENTITIES
 from infra.postgres.rights import RightsError, server_facts, source_mistakes
 from infra.stack.debezium.connector import what_is_read
@@ -76,6 +78,7 @@ class PipelineLook:
             connector=capture.connector,
             topic=file.kafka.topic if file.kafka else "",
             group=platform.group,
+            source=file.source.kind if file.source else "postgres",
             capture=capture.kind or "debezium",
             taps=tuple(f"{tap.kind}:{tap.place}" for tap in file.tap),
             platform=platform.command or ("none" if file.tap else ""),
@@ -87,9 +90,10 @@ class PipelineLook:
         slot, publication = self._named_by_connector(capture.publication)
         self.found = replace(self.found, slot=slot)
         source = self._part("PostgreSQL", places.postgres_dsn, lambda: self._source(publication))
+        mariadb = self._part("MariaDB", self._mariadb_named, self._mariadb)
         kafka = self._part("Kafka", places.kafka_bootstrap, self._kafka)
         registry = self._part("Schema Registry", places.schema_registry_url, self._registry)
-        parts = [part for part in (source, connect, kafka, registry) if part is not None]
+        parts = [part for part in (source, mariadb, connect, kafka, registry) if part is not None]
         return replace(self.found, parts=parts)
 
     def _part(
@@ -105,6 +109,8 @@ class PipelineLook:
                 (troubles if isinstance(told, PartTrouble) else facts).append(told)  # type: ignore[arg-type]
         except psycopg.Error as error:
             troubles.append(postgres_trouble(error))
+        except SILENCE as error:
+            troubles.append(PartTrouble(f"{name} does not let us in: {reason(error)}", UNREACHABLE))
         except RightsError as error:
             troubles.append(PartTrouble(str(error)))
         except RegistryError as error:
@@ -142,6 +148,23 @@ class PipelineLook:
                 yield from self._table(cursor, table, publication)
             if self.found.slot and not facts.replica:
                 yield from self._slot(cursor)
+
+    @property
+    def _mariadb_named(self) -> str:
+        """The MariaDB that rows go into, if the file names it."""
+        return self.endpoints.mariadb_url if self.found.source == "mariadb" else ""
+
+    def _mariadb(self) -> Iterator[str | PartTrouble]:
+        url, limit_s = self.endpoints.mariadb_url, int(TIMEOUT_S)
+        with closing(connect_to(url, self.environ, read_timeout=limit_s)) as connection:
+            facts = mariadb_facts(connection)
+        yield f"version {facts.version}, user {facts.user}"
+        log = "ON" if facts.log_bin else "OFF"
+        yield (
+            f"log_bin {log}, binlog_format {facts.binlog_format},"
+            f" binlog_row_image {facts.row_image}"
+        )
+        yield from map(PartTrouble, mariadb_mistakes(facts))
 
     def _table(
         self, cursor: psycopg.Cursor[Any], table: str, publication: str

@@ -106,8 +106,11 @@ def _section_mistakes(where: str, kind: type[Section], value: object) -> Iterato
 
 
 def _wanted(kind: object) -> str:
+    schema = msgspec.json.schema(kind)
+    if words := schema.get("enum"):
+        return " or ".join(words)
     shown = {"string": "text in quotes", "integer": "a number", "boolean": "true or false"}
-    return shown.get(msgspec.json.schema(kind).get("type", ""), "what docs/pipeline.md says")
+    return shown.get(schema.get("type", ""), "what docs/pipeline.md says")
 
 
 def _kind(value: object) -> str:

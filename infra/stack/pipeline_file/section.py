@@ -7,7 +7,7 @@ file or a variable that holds one.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,9 +21,16 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SourceSection(Section, frozen=True, kw_only=True):
-    """PostgreSQL, where rows go in."""
+    """The database where rows go in."""
 
     dsn: Annotated[str, Meta(description=_DSN, min_length=1)]
+    kind: Annotated[
+        Literal["postgres", "mariadb"],
+        Meta(description="postgres, or mariadb, whose dsn is mysql://USER@HOST:PORT."),
+    ] = "postgres"
+    password_file: Annotated[
+        str, Meta(description="mariadb: a file that holds the password alone.")
+    ] = ""
     table: Annotated[
         str, Meta(description="SCHEMA.TABLE to write to; without it the run makes tables.")
     ] = ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 from psycopg import Connection
 
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
@@ -18,6 +19,8 @@ from cdc_users.pipeline.provision.cleanup.affliction import FAULT, undo_faults
 from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal
 from cdc_users.pipeline.provision.limit import TimeLimitError, within
 from infra.faults.small_disk import unmount
+from infra.mariadb.address import connect_to
+from infra.mariadb.database import drop_run_database
 from infra.postgres.database import (
     drop_database,
     drop_subscriptions,
@@ -38,7 +41,7 @@ JOURNAL_S = 40.0
 #: The limit for rows, which are removed in batches; that takes long and blocks nobody.
 ROWS_S = 600.0
 #: Errors that mean that a server, and not one object, is the problem.
-SILENCE = (TimeLimitError, OSError, psycopg.OperationalError)
+SILENCE = (TimeLimitError, OSError, psycopg.OperationalError, pymysql.OperationalError)
 #: The server of each kind of object; a server that has failed is not asked again.
 SERVERS = {
     "connector": "Kafka Connect",
@@ -52,6 +55,7 @@ SERVERS = {
     "database": "PostgreSQL",
     "sink-slot": "the sink's PostgreSQL",
     "sink-publication": "the sink's PostgreSQL",
+    "mariadb database": "MariaDB",
     "rows": "PostgreSQL",
     "probe column": "PostgreSQL",
     "directory": "the disk",
@@ -59,7 +63,13 @@ SERVERS = {
 }
 
 #: The kinds of objects that disappear with the stack's servers.
-OF_THE_STACK = frozenset(SERVERS) - {"directory", "mount", "sink-slot", "sink-publication"}
+OF_THE_STACK = frozenset(SERVERS) - {
+    "directory",
+    "mount",
+    "sink-slot",
+    "sink-publication",
+    "mariadb database",
+}
 
 
 def connect(dsn: str) -> Connection[Any]:
@@ -100,6 +110,14 @@ def _remove_database(endpoints: Endpoints, name: str) -> None:
         drop_database(connection, name)
 
 
+def _remove_from_mariadb(endpoints: Endpoints, noted: str) -> None:
+    """For a database that is noted with its server, as NAME URL."""
+    del endpoints
+    name, _, url = noted.partition(" ")
+    with closing(connect_to(url)) as connection:
+        drop_run_database(connection, name)
+
+
 REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "connector": delete_connector,
     "topic": lambda place, name: kafka_topics.delete_topics(place.kafka_bootstrap, [name]),
@@ -114,6 +132,7 @@ REMOVERS: Mapping[str, Callable[[Endpoints, str], None]] = {
     "database": _remove_database,
     "sink-slot": _on_sink(drop_slot),
     "sink-publication": _on_sink(drop_publication),
+    "mariadb database": _remove_from_mariadb,
     "rows": _on_postgres(delete_run_rows),
     "probe column": _on_postgres(drop_probe_column),
     "mount": lambda _, name: unmount(Path(name)),

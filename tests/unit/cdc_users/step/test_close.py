@@ -30,6 +30,7 @@ class MadeRig:
 
     sees_sink: bool = True
     observer: None = None
+    log_before: None = None
     wiring: Any = field(
         default_factory=lambda: SimpleNamespace(
             pipeline=Pipeline(source="topic", topic="mine"),

@@ -26,6 +26,7 @@ from cdc_users.pipeline.telemetry import (
 from cdc_users.scenario import Pipeline
 from cdc_users.step.close import Closing, close, worst_of, written_by_others
 from cdc_users.step.state import Facts, ReportedShare, StepState
+from cdc_users.users.source.look import LogPosition
 from cdc_users.users.workload.workload import Workload, Writer
 from tests.unit.made_run import state
 
@@ -70,6 +71,11 @@ class MadeRig:
     sent: int = 0
     beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
     states: frozenset[str] = frozenset()
+    log_before: LogPosition | None = None
+    log_after: LogPosition | None = None
+
+    def log_position(self) -> LogPosition | None:
+        return self.log_after
 
     @property
     def wiring(self) -> Any:
@@ -162,6 +168,24 @@ def test_a_record_from_the_database_is_not_settled_by_the_topic() -> None:
     )
 
     assert found.settled[WRITER].unknown == [(4, 4)]
+
+
+def test_what_the_changes_cost_in_the_sources_log_is_noted() -> None:
+    before, after = LogPosition("0/64", 100), LogPosition("0/7D0", 2_000)
+    found = closing(MadeRig(whole((1, 4)), log_before=before, log_after=after))
+
+    assert found.facts.notes == [
+        "the source's log grew by 1,900 bytes, 475 for each of 4 changes (0/64 to 0/7D0, with all"
+        " that others wrote)"
+    ]
+
+
+@pytest.mark.parametrize("after", [None, LogPosition("0/0", 99)])
+def test_a_log_that_is_not_known_or_began_again_is_not_noted(after: LogPosition | None) -> None:
+    before = LogPosition("0/64", 100)
+    found = closing(MadeRig(whole((1, 4)), log_before=before, log_after=after))
+
+    assert found.facts.notes == []
 
 
 def test_fences_that_cannot_be_written_are_a_note_and_no_crash() -> None:

@@ -8,7 +8,15 @@ from decimal import Decimal
 import pytest
 
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.users.statement import copy_line, literals, operation_name, quoted_name, statements
+from cdc_users.users.statement import (
+    copy_line,
+    form_of,
+    literals,
+    operation_name,
+    quoted_name,
+    statement,
+    statements,
+)
 from cdc_users.users.workload.customer import CustomerRow
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.workload import InsertMethod
@@ -75,6 +83,26 @@ def test_values_are_quoted() -> None:
         "(7,'Zoë','O''Neil','z@example.test',NULL,1.20,'now','it''s','P1')"
     )
     assert literals(row(7), "now", first=1).startswith("('Zoë',")
+
+
+def test_of_mariadb_a_time_has_no_zone_and_an_update_names_each_column() -> None:
+    insert, update = (
+        statements([change(operation, 7)], TABLES, "values", form_of("mariadb"))[0].text
+        for operation in (Operation.INSERT, Operation.UPDATE)
+    )
+
+    assert insert.endswith("1.20,'2026-01-02 03:04:05.000678',NULL,'P1')")
+    assert update.startswith("""UPDATE "s"."a" SET first_name = 'Zoë', last_name = 'O''Neil', """)
+    assert update.endswith(
+        "email = 'z@example.test', phone = NULL, balance = 1.20, created_at = '2026-01-02"
+        " 03:04:05.000678', notes = NULL, probe = 'P1' WHERE id = 7"
+    )
+
+
+def test_a_fence_is_inserted() -> None:
+    made = statement(change(Operation.FENCE, 7), TABLES[0])
+
+    assert made.startswith('INSERT INTO "s"."a" (id, ')
 
 
 def test_copied_lines_escape_what_copy_gives_a_meaning() -> None:

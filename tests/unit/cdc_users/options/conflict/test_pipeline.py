@@ -36,6 +36,18 @@ ELSEWHERE = {"capture": "none", "transport": "kafka", "sink": "counting"}
         ),
         (pipeline.direct_reader_has_a_database, {**WAL, "source": "postgres"}, ""),
         (
+            pipeline.capture_reads_the_source,
+            {**CONNECT, "source": "mariadb"},
+            "--source mariadb is not possible with --capture debezium, which reads postgres; use"
+            " --capture debezium-server",
+        ),
+        (
+            pipeline.capture_reads_the_source,
+            {"capture": "debezium-server", "source": "mariadb"},
+            "",
+        ),
+        (pipeline.capture_reads_the_source, {**CONNECT, "source": "topic"}, ""),
+        (
             pipeline.capture_publishes_there,
             {**CONNECT, "transport": "kinesis"},
             "--transport kinesis is not possible with --capture debezium",

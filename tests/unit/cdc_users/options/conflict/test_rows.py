@@ -31,6 +31,12 @@ HALF = LARGEST_TRANSACTION // 2
             ["--insert-method copy needs --source postgres"],
         ),
         (rows.insert_method_has_a_table, {"insert_method": "single", "source": "topic"}, []),
+        (
+            rows.insert_method_has_a_table,
+            {"insert_method": "copy", "source": "mariadb"},
+            ["--insert-method copy is PostgreSQL's; with --source mariadb use values"],
+        ),
+        (rows.insert_method_has_a_table, {"insert_method": "values", "source": "mariadb"}, []),
         (rows.skew_has_changes, {"key_skew": 0.5, "mix": (1, 0, 0)}, ["--key-skew needs updates"]),
         (rows.skew_has_changes, {"key_skew": 0.5, "mix": (1, 0, 1)}, []),
         (rows.tables_are_the_runs, {"tables": 2, "table": "a"}, ["--tables above 1 needs tables"]),

@@ -10,7 +10,8 @@ import pytest
 from gevent import socket
 
 from cdc_users.error import FenceRefusedError, TargetError
-from cdc_users.users.producer.fence import PostgresFences
+from cdc_users.users.producer.fence import CustomerFences
+from cdc_users.users.target import DatabaseTarget
 
 pytestmark = pytest.mark.gevent
 
@@ -31,7 +32,9 @@ def writing_a_fence() -> Iterator[tuple[gevent.Greenlet, socket.socket]]:
         server.bind(("127.0.0.1", 0))
         server.listen()
         dsn = f"host=127.0.0.1 port={server.getsockname()[1]} {PLAIN}"
-        writing = gevent.spawn(PostgresFences("run", dsn, "public", ["t"], lambda: 0), 1)
+        writing = gevent.spawn(
+            CustomerFences("run", DatabaseTarget(dsn, "public", ("t",)), lambda: 0), 1
+        )
         connection, _ = server.accept()
         connection.recv(4096)
         connection.sendall(WELCOME)
@@ -50,7 +53,7 @@ def test_lanes_go_on_while_the_source_does_not_answer() -> None:
 
         assert b'INSERT INTO "public"."t"' in statement
         assert under_way
-        with pytest.raises(TargetError, match="the source does not take a row: "):
+        with pytest.raises(TargetError, match="the source does not answer: "):
             writing.get()
 
 

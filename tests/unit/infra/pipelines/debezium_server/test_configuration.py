@@ -152,3 +152,34 @@ def test_an_ipv6_address_of_a_copy_stands_in_brackets(host: str, place: str) -> 
     found = configuration(replace(SETTINGS, transport="postgres", endpoint=endpoint), "offsets.dat")
 
     assert found["debezium.sink.jdbc.connection.url"] == f"jdbc:postgresql://{place}/copy"
+
+
+def test_of_mariadb_the_runs_own_database_is_read_without_a_lock_and_without_a_snapshot() -> None:
+    url = "mysql://bench@127.0.0.1:3307/cdc_abc?password_file=%2Fsecrets%2Fmariadb"
+    settings = replace(SETTINGS, dsn=url, slot="", publication="")
+    found = configuration(settings, "/run/offsets.dat", "/run/history.dat")
+    source = {
+        name.removeprefix("debezium.source."): text
+        for name, text in found.items()
+        if name.startswith("debezium.source.")
+    }
+
+    assert int(source.pop("database.server.id")) > 2**30 - 1
+    assert source == {
+        "connector.class": "io.debezium.connector.mariadb.MariaDbConnector",
+        "database.hostname": "127.0.0.1",
+        "database.port": "3307",
+        "database.user": "bench",
+        "database.include.list": "cdc_abc",
+        "snapshot.locking.mode": "none",
+        "include.schema.changes": "false",
+        "schema.history.internal": "io.debezium.storage.file.history.FileSchemaHistory",
+        "schema.history.internal.file.filename": "/run/history.dat",
+        "snapshot.mode": "no_data",
+        "topic.prefix": "cdc",
+        "table.include.list": "cdc_abc[.]customers,cdc_abc[.]customers_2",
+        "offset.storage.file.filename": "/run/offsets.dat",
+        "offset.flush.interval.ms": "0",
+        "decimal.handling.mode": "string",
+    }
+    assert "secrets" not in as_text(found)

@@ -37,6 +37,13 @@ def test_passwords_go_by_the_environment(tmp_path: Path) -> None:
     assert (found[SOURCE_PASSWORD], found[JDBC_PASSWORD]) == ("one", "two")
 
 
+def test_the_password_of_mariadb_is_in_the_file_that_its_url_names(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("four\n")
+    url = f"mysql://bench@127.0.0.1:3306/cdc_a?password_file={tmp_path}/secret"
+    found = environment(DebeziumServerSettings(url, "", "", "http", "http://127.0.0.1:1"), {})
+    assert found[SOURCE_PASSWORD] == "four"
+
+
 def test_a_source_without_a_password_gets_none(tmp_path: Path) -> None:
     assert SOURCE_PASSWORD not in environment(settings(tmp_path / "none"), {})
 
@@ -57,3 +64,4 @@ def test_only_kinesis_gets_keys_of_aws(tmp_path: Path) -> None:
 def test_a_database_that_does_not_answer_ends_with_3() -> None:
     arguments = [part for part in NEEDED if "dsn" not in part]
     assert main([*arguments, "--dsn=host=127.0.0.1 port=1 user=nobody connect_timeout=2"]) == 3
+    assert main([*arguments, "--dsn=mysql://nobody@127.0.0.1:1/cdc_a"]) == 3

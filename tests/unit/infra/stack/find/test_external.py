@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from infra.mariadb.address import MariadbAddress
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
-from infra.stack.find.external import check, external, source, with_sink
+from infra.stack.find.external import check, external, source, with_databases
 from infra.stack.find.locate import hosts
 
 SOURCE = '[source]\ndsn = "host=127.0.0.1 port=5432 dbname=shop"\n'
@@ -45,6 +46,44 @@ def test_every_server_of_a_file_is_one_that_must_be_allowed(tmp_path: Path) -> N
         "r.example:443",
         "c.example:8083",
     ]
+
+
+MARIADB = '[source]\nkind = "mariadb"\ndsn = "mysql://u@127.0.0.1:3306"\n'
+
+
+def test_a_mariadb_of_a_file_has_its_password_in_a_file_beside(tmp_path: Path) -> None:
+    found = external(environment(tmp_path, MARIADB + 'password_file = "secret"\n'))
+
+    assert found is not None
+    assert (found.postgres_dsn, hosts(found, {})) == ("", ["127.0.0.1:3306"])
+    assert MariadbAddress.of(found.mariadb_url).password_file == str(tmp_path / "secret")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (MARIADB.replace("u@", "u:secret@"), "mariadb_url holds a password"),
+        (MARIADB.replace("mariadb", "mysql"), "[source] kind is text; write mariadb or postgres"),
+        (SOURCE + 'password_file = "secret"\n', '[source] password_file is for kind = "mariadb"'),
+    ],
+)
+def test_a_mistake_in_a_source_is_named_before_any_server_is_asked(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    with pytest.raises(StackConfigError) as caught:
+        external(environment(tmp_path, text))
+
+    assert told in str(caught.value)
+
+
+def test_the_environment_names_a_mariadb_for_any_stack() -> None:
+    url = "mysql://u@h.example:3307"
+
+    assert with_databases(GOOD, {"CDC_MARIADB_URL": url}).mariadb_url == url
+    of_file = replace(GOOD, mariadb_url="mysql://u@other.example:3306")
+    assert with_databases(of_file, {"CDC_MARIADB_URL": url}) == of_file
+    with pytest.raises(StackConfigError, match="CDC_MARIADB_URL is no address of MariaDB"):
+        with_databases(GOOD, {"CDC_MARIADB_URL": "h.example"})
 
 
 def test_a_file_without_servers_means_those_of_this_checkout(tmp_path: Path) -> None:
@@ -162,7 +201,7 @@ def test_an_endpoint_that_leads_nowhere_is_told(changes: dict[str, Any], told: s
         check(replace(GOOD, **changes), {})
 
     assert told in str(error.value)
-    assert check(GOOD, {}) is GOOD
+    assert check(GOOD, {}) == GOOD
 
 
 def with_url(name: str, url: str) -> Endpoints:
@@ -190,11 +229,11 @@ def test_a_part_that_need_not_be_there_may_be_left_out_and_not_be_wrong() -> Non
 
 
 def test_the_sinks_database_stands_beside_any_stack() -> None:
-    assert with_sink(GOOD, {"CDC_SINK_DSN": "host=127.0.0.2"}).sink == "host=127.0.0.2"
-    assert with_sink(GOOD, {"CDC_SINK_DSN": ""}) is GOOD
+    assert with_databases(GOOD, {"CDC_SINK_DSN": "host=127.0.0.2"}).sink == "host=127.0.0.2"
+    assert with_databases(GOOD, {"CDC_SINK_DSN": ""}) == GOOD
     assert GOOD.sink == "host=127.0.0.1"
     with pytest.raises(StackConfigError, match=r"^CDC_SINK_DSN "):
-        with_sink(GOOD, {"CDC_SINK_DSN": "host="})
+        with_databases(GOOD, {"CDC_SINK_DSN": "host="})
 
 
 def test_a_pipeline_file_that_cannot_be_read_counts_as_one_that_names_servers(

@@ -35,6 +35,9 @@ def test_a_whole_pipeline_is_covered_in_everything() -> None:
     ("changed", "what", "why"),
     [
         ({"sections": frozenset(("source",))}, "at the topic", "no [kafka]"),
+        ({"source": "mariadb"}, "commit latency", "whole seconds"),
+        ({"source": "mariadb"}, "capture latency", "whole seconds"),
+        ({"source": "mariadb", "slot": ""}, "slot lag", "MariaDB has no slots"),
         ({"sections": frozenset(("source",))}, "capture latency", "no [kafka]"),
         ({"append_time": False}, "capture latency", "LogAppendTime"),
         ({"taps": ()}, "at the sink", "add a [[tap]]"),

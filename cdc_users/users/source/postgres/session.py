@@ -1,5 +1,4 @@
-"""Connections to the source database, one for each lane; each carries out a transaction's
-statements as one commit.
+"""Lanes' connections to PostgreSQL; each carries out a transaction's statements as one commit.
 
 psycopg 2 waits through gevent once psycogreen has patched it, and is the faster driver. Its COPY
 cannot wait that way, so lanes that copy use psycopg 3, which finds gevent by itself.
@@ -9,55 +8,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import gevent
 import psycopg
 import psycopg2
 from psycogreen.gevent import patch_psycopg
 from typing_extensions import override
 
+from cdc_users.users.source.connection import CONNECT_S, application_name
+from cdc_users.users.source.session import Session
 from cdc_users.users.statement import Statement
-from cdc_users.users.workload.workload import InsertMethod
-
-#: The start of the application_name of lanes' backends, followed by the run; by this name the
-#: harness sees when none is active any more.
-APPLICATION_NAME = "locust-cdc lane"
-CONNECT_S = 10
-#: The errors of either driver.
-FAILURES = (psycopg2.Error, psycopg.Error)
-
-
-class Session(Protocol):
-    """An autocommit connection, opened when needed and opened again after it broke.
-
-    For one greenlet.
-    """
-
-    def ready(self) -> None:
-        """Connect if there is no usable connection; raises the driver's error."""
-
-    def carry_out(self, statements: Sequence[Statement]) -> None:
-        """Carry out a transaction; raises the driver's error (`rolled_back` interprets it)."""
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
-def application_name(run: str) -> str:
-    """The application_name of a run's backends."""
-    return f"{APPLICATION_NAME} {run}"
-
-
-def open_session(dsn: str, run: str, method: InsertMethod) -> Session:
-    """A session for lanes that write by this method; it does not connect yet."""
-    return CopySession(dsn, run) if method == "copy" else PlainSession(dsn, run)
 
 
 class PlainSession(Session):
     """psycopg 2: a transaction's statements go to the server in one message, and are one
     transaction there.
     """
+
+    failures = (psycopg2.Error,)
 
     def __init__(self, dsn: str, run: str) -> None:
         # Without this every statement would block all lanes of the process; patching twice does no
@@ -84,29 +52,19 @@ class PlainSession(Session):
         self._cursor.execute(";".join([statement.text for statement in statements]))
 
     @override
+    def rolled_back(self, failure: Exception) -> bool:
+        return _rolled_back(failure)
+
+    @override
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
 
 
-class NullSession(Session):
-    """Carries out nothing, which leaves only the harness's own work for a transaction."""
-
-    @override
-    def ready(self) -> None:
-        pass
-
-    @override
-    def carry_out(self, statements: Sequence[Statement]) -> None:
-        gevent.sleep(0)  # a driver that waits for its answer also lets all lanes have their turn
-
-    @override
-    def close(self) -> None:
-        pass
-
-
 class CopySession(Session):
     """psycopg 3, which can COPY under gevent."""
+
+    failures = (psycopg.Error,)
 
     def __init__(self, dsn: str, run: str) -> None:
         self._dsn = dsn
@@ -145,12 +103,16 @@ class CopySession(Session):
                 copy.write(statement.lines)
 
     @override
+    def rolled_back(self, failure: Exception) -> bool:
+        return _rolled_back(failure)
+
+    @override
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
 
 
-def rolled_back(failure: Exception) -> bool:
+def _rolled_back(failure: Exception) -> bool:
     """Whether a failed transaction certainly left nothing behind.
 
     The server's own refusal means that. An error of the connection (SQLSTATE class 08, 57, or none)

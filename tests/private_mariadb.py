@@ -1,0 +1,39 @@
+"""A MariaDB of a test's own, which can be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from infra.pipelines.mariadb import recipe
+from infra.stack.servers.port import free_ports
+from infra.stack.servers.server import ServerProcess, start
+
+READY_S = 30.0
+
+
+class PrivateMariadb:
+    """A running server."""
+
+    def __init__(self, logs: Path) -> None:
+        (port,) = free_ports(1)
+        self._logs = logs
+        self._recipe, self.url = recipe(logs / "mariadb", port, os.environ)
+        self._recipe.prepare()
+        self._server = self._start()
+
+    def _start(self) -> ServerProcess:
+        server = start(self._recipe, self._logs)
+        server.await_ready(time.monotonic() + READY_S)
+        return server
+
+    def start(self) -> None:
+        self._server = self._start()
+
+    def kill(self) -> None:
+        self._server.identity.kill()
+        self._server.process.wait()
+
+    def stop(self) -> None:
+        self._server.stop()

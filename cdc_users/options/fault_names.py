@@ -96,7 +96,8 @@ NEEDS: Mapping[str, FaultNeed] = {
     "relay": _OWN_CONNECTOR,
     "reader": (
         _read_by_a_process,
-        "the direct reader or Debezium Server; use --capture wal or debezium-server",
+        "the direct reader or Debezium Server, and PostgreSQL as source; use --source postgres with"
+        " --capture wal or debezium-server",
     ),
     "topic": (
         lambda pipeline: transports().by_name[pipeline.transport].of_kafka,

@@ -22,8 +22,8 @@ class Names:
     keys over all topics or streams, so that a fence can pass each of them. `topics` are Kafka's. A
     `stream` is what the direct reader publishes to: its endpoint and name, and the project where
     services have projects. `channels` is what producers must know about the topics. By a watched
-    table's place, `sink_slots` has the name of a slot and of a publication on the sink's database. `mariadb`
-    is the URL of the run's own database, if the source is MariaDB.
+    table's place, `sink_slots` has the name of a slot and of a publication on the sink's database.
+    `mariadb` is the URL of the run's own database, if the source is MariaDB.
     """
 
     schema: str

@@ -84,6 +84,17 @@ def test_an_address_that_debezium_refuses_is_refused_before_any_request(
     assert not told or told in found[0]
 
 
+@pytest.mark.parametrize(("host", "mistakes"), [("[::1]", 1), ("127.0.0.1", 0), ("db.example", 0)])
+def test_an_address_of_mariadb_that_debezium_refuses_is_refused_too(
+    host: str, mistakes: int
+) -> None:
+    endpoints = Endpoints("external", mariadb_url=f"mysql://u@{host}:3306")
+    found = hidden_sources(endpoints, [Pipeline("mariadb", "debezium-server", "http")])
+
+    assert len(found) == mistakes
+    assert all("'::1'" in one and "--capture wal" not in one for one in found)
+
+
 def refused(
     *names: str,
     kind: StackKind = "external",

@@ -1,0 +1,78 @@
+"""A MariaDB of the user's own: audited by Debezium Server, and nothing of the run stays in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.mariadb.address import MariadbAddress, connect_to
+from infra.stack.emulators.emulator import EmulatorUnavailableError
+from tests.private_mariadb import PrivateMariadb
+from tests.scenarios.locust_process import LocustProcess
+
+#: A first run fetches 708 MB.
+FIRST_S = 600.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: Any) -> Iterator[PrivateMariadb]:
+    try:
+        started = PrivateMariadb(tmp_path_factory.mktemp("mariadb"))
+    except EmulatorUnavailableError as error:
+        pytest.skip(str(error))
+    yield started
+    started.stop()
+
+
+def databases(server: PrivateMariadb) -> list[str]:
+    with closing(connect_to(server.url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW DATABASES LIKE 'cdc%'")
+        return [name for (name,) in cursor.fetchall()]
+
+
+def pipeline_file(path: Path, server: PrivateMariadb) -> Path:
+    place = MariadbAddress.of(server.url)
+    path.write_text(
+        f'[source]\nkind = "mariadb"\ndsn = "mysql://{place.user}@{place.host}:{place.port}"\n'
+        f'password_file = "{place.password_file}"\n'
+        '[capture]\nkind = "debezium-server"\n[options]\ntransport = "http"\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_its_changes_are_audited_without_any_other_server_and_its_database_is_removed(
+    server: PrivateMariadb, results: Path, tmp_path: Path
+) -> None:
+    file = pipeline_file(tmp_path / "pipeline.toml", server)
+    mix = ("--mix", "insert=60,update=30,delete=10", "--tables", "2")
+    run = LocustProcess("throughput", results, "--pipeline", str(file), "--rows", "500", *mix)
+
+    assert run.wait(FIRST_S) == 0, run.output
+    (step,) = run.result()["steps"]
+    ledger = step["ledger"]
+    assert step["messages"] == ledger["sent"] == ledger["delivered"] >= 500
+    assert (ledger["lost"], ledger["duplicated"], ledger["corrupt"]) == (0, 0, 0)
+    assert ledger["fences"] == "complete"
+    assert "the stack" not in run.output
+    assert databases(server) == []
+
+
+def test_a_wrong_password_is_told_before_anything_is_created(
+    server: PrivateMariadb, results: Path, tmp_path: Path
+) -> None:
+    file = pipeline_file(tmp_path / "pipeline.toml", server)
+    (tmp_path / "wrong").write_text("wrong", encoding="utf-8")
+    place = MariadbAddress.of(server.url).password_file
+    text = file.read_text(encoding="utf-8").replace(place, str(tmp_path / "wrong"))
+    file.write_text(text, encoding="utf-8")
+    run = LocustProcess("throughput", results, "--pipeline", str(file), "--rows", "10")
+
+    assert run.wait() == 3, run.output
+    assert "MariaDB does not answer as it should: Access denied for user" in run.output
+    assert "check the user, and CDC_MARIADB_PASSWORD or password_file" in run.output
+    assert databases(server) == []

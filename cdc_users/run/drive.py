@@ -28,7 +28,7 @@ from cdc_users.scenario import Course, StepProgress, StepShown, rig_key
 from cdc_users.step.close import Closing, close
 from cdc_users.step.cost import UNKNOWN, step_cost
 from cdc_users.step.shown import shown
-from cdc_users.step.state import Broken, StepState
+from cdc_users.step.state import Broken, Facts, StepState
 from cdc_users.users.message import Halt
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
@@ -60,6 +60,8 @@ class Drive:
     _rig: Rig | None = None
     _waiting: Waiting = field(init=False)
     _assigner: Assigner | None = None
+    #: How many parts were gone before the present rig was made.
+    _gone_before: int = 0
     #: The step and the number of looks that the course judged last.
     _judged: tuple[int, int] = (0, 0)
 
@@ -110,6 +112,7 @@ class Drive:
         run, facts = self.run, self.run.facts
         run.enter("tables, topics and connector")
         rig = self._rig = prepare(self._plan(first), self.steward)
+        self._gone_before = len(facts.gone)
         following: StepState | None = first
         try:
             run.enter("observer and platform")
@@ -128,6 +131,9 @@ class Drive:
             self._blame(error)
         finally:
             self._clean_up(rig)
+        if following is not first and _died_of_its_fault(first, facts):
+            facts.died[first.number] = facts.broken[0].reason
+            facts.broken.clear()
         return following if not facts.broken else None
 
     def _through_nothing(self, state: StepState) -> StepState | None:
@@ -229,7 +235,8 @@ class Drive:
         )
         try:
             with gevent.Timeout(left_s):
-                close(Closing(rig, states, run.workload, run.facts, limit_s), run.watch.look)
+                closing = Closing(rig, states, run.workload, run.facts, limit_s, self._gone_before)
+                close(closing, run.watch.look)
         except gevent.Timeout:
             run.facts.fenced = False
             run.facts.notes.append("the audit was cut short, because the run was asked to stop")
@@ -364,6 +371,16 @@ class Drive:
         if self._assigner is not None and (lost := self._assigner.lost()):
             facts.workers_lost, facts.workers = len(lost), len(self._assigner.state.workers)
         return None
+
+
+def _died_of_its_fault(state: StepState, facts: Facts) -> bool:
+    """Whether the system under test, and nothing else, broke in a step whose fault nothing can
+    repair. That is a failure of this step; the next one has a pipeline of its own.
+    """
+    died = bool(facts.broken) and {broken.exit_code for broken in facts.broken} == {
+        Verdict.FAIL.exit_code
+    }
+    return died and state.step.alone and state.fault is not None
 
 
 def stack_trouble(endpoints: Endpoints) -> str | None:

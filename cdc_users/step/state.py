@@ -159,6 +159,8 @@ class Facts:
     #: run.
     gone: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
+    #: By step: how its system under test died of a fault that nothing can repair.
+    died: dict[int, str] = field(default_factory=dict)
     #: Messages of an unknown form at a tap.
     unreadable: list[str] = field(default_factory=list)
     #: Patterns of sentences that the run's own faults explain: restarts, altered tables, taps that

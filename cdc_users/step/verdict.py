@@ -44,6 +44,7 @@ def judge(
     failed = [*fail_reasons(states, steps, facts), *facts.course.failed]
     if dead := [
         *stall_reasons(steps),
+        *died_reasons(states, facts),
         *gone_reasons(states, facts),
         *unrecovered_reasons(states, facts),
     ]:
@@ -60,6 +61,15 @@ def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
         " held"
         for step in steps
         if step.pressure.get("stalled_s", 0) > STALL_LIMIT_S
+    ]
+
+
+def died_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
+    """A system that does not survive a fault has failed in that step."""
+    return [
+        f"{state.step.name}: {facts.died[state.number]}; {_last_sign([state], facts)}"
+        for state in states
+        if state.number in facts.died
     ]
 
 

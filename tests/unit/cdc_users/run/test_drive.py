@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from cdc_users.run import drive as module
 from cdc_users.run.drive import Drive
 from cdc_users.run.wait import CLEAN_UP_RESERVED_S, STOP_S, Stopping
 from cdc_users.scenario import CourseOutcome, Pipeline, Step, StepShown
+from cdc_users.step.fault import FaultState
 from cdc_users.step.state import Broken, Facts, StepState
 
 pytestmark = pytest.mark.gevent
@@ -74,6 +76,7 @@ class Walk:
         self.watch = SimpleNamespace(stop=lambda: None)
         self.states = [StepState(number, item) for number, item in enumerate(planned, start=1)]
         self.lanes_wanted: int | None = 1
+        self.options = self.samples = SimpleNamespace()
         self.id = self.token = "abcd1234"
         self.endpoints = SimpleNamespace(supervisor_pid=1)
         steward = made.get("steward", SimpleNamespace())
@@ -203,6 +206,57 @@ def test_a_run_with_all_its_time_that_cannot_clean_up_is_broken_by_it() -> None:
     walk.drive._clean_up(cast(Any, MadeRig()))
 
     assert [item.reason for item in walk.facts.broken] == ["the steward has not answered 'release'"]
+
+
+class Dying(Drive):
+    """A drive whose system under test dies in a rig's only step."""
+
+    code = 1
+    following: StepState | None = None
+
+    def _plan(self, first: StepState) -> Any:
+        return first
+
+    def _open(self, rig: Any) -> None:
+        """Everything is open."""
+
+    def _steps(self, rig: Any, first: StepState) -> StepState | None:  # noqa: ARG002 - the drive's
+        self.run.facts.broken.append(Broken("the reader ended with 3", self.code))
+        return self.following
+
+    def _clean_up(self, rig: Any) -> None:
+        """Nothing is left."""
+
+
+@pytest.mark.parametrize(
+    ("alone", "done", "code", "goes_on"),
+    [
+        (True, True, 1, True),
+        (False, True, 1, False),
+        (True, False, 1, False),
+        (True, True, 3, False),
+    ],
+    ids=["its fault", "a fault that can be repaired", "no fault yet", "a server"],
+)
+def test_a_system_that_dies_of_a_fault_that_nothing_can_repair_ends_its_step_only(
+    monkeypatch: pytest.MonkeyPatch, alone: bool, done: bool, code: int, goes_on: bool
+) -> None:
+    rig = SimpleNamespace(start=lambda **_: None)
+    monkeypatch.setattr(module, "prepare", lambda *_: rig)
+    walk = Walk(Deciding(lambda _: None))
+    walk.options = SimpleNamespace(smoke=True)
+    walk.samples = SimpleNamespace(renew=lambda: None)
+    walk.watch = SimpleNamespace(start=lambda *_: None)
+    drive = Dying(cast(Any, walk), cast(Any, walk), cast(Any, None), cast(Any, walk.endpoints))
+    drive.code, drive.following = code, StepState(2, step("next"))
+    first = StepState(1, replace(step("drop-slot"), alone=alone))
+    first.fault = FaultState() if done else None
+
+    following = drive._through_one_rig(first)
+
+    assert (following is drive.following) is goes_on
+    assert bool(walk.facts.broken) is not goes_on
+    assert walk.facts.died == ({1: "the reader ended with 3"} if goes_on else {})
 
 
 def test_a_last_look_that_hangs_does_not_hold_a_stopped_run() -> None:

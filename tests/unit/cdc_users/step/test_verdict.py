@@ -179,6 +179,17 @@ def test_without_an_audit_its_thresholds_judge_nothing() -> None:
     assert fail_reasons([state()], [bare], Facts(thresholds=with_defaults(()))) == []
 
 
+def test_a_system_that_died_of_a_fault_fails_by_the_name_of_its_step() -> None:
+    made = state()
+    found = Facts(died={made.number: "the reader ended with 3"})
+
+    verdict, reasons = judge([made], [step_result()], found)
+
+    assert verdict is Verdict.FAIL
+    assert reasons[0].startswith(f"{made.step.name}: the reader ended with 3; ")
+    assert judge([made], [step_result()], Facts())[1][:1] != reasons[:1]
+
+
 def test_a_fault_that_was_not_done_makes_its_step_invalid() -> None:
     made = state()
     made.fault = FaultState(refused="the slot is not invalid")

@@ -41,7 +41,7 @@ def _row(result: Result, step: StepResult) -> list[Any]:
     return [
         result.scenario,
         result.run,
-        result.verdict.value,
+        result.verdict_at(step.name).value,
         step.name,
         *(step.fault.get(name) for name in FIGURES),
         *(step.ledger.get(name) for name in ("sent", "delivered", *CLASSES)),

@@ -136,7 +136,7 @@ class BenchmarkReport:
         return shown, [
             ReportRow(
                 (name, *(column.read(step) for column in shown[1:])),
-                WARM_UP if step.warm_up else result.verdict.value,
+                WARM_UP if step.warm_up else result.verdict_at(step.name).value,
                 usable(result.verdict),
             )
             for name, (step, result) in zip(names, self._rows, strict=True)

@@ -28,7 +28,7 @@ from cdc_users.scenario import Course, StepProgress, StepShown, rig_key
 from cdc_users.step.close import Closing, close
 from cdc_users.step.cost import UNKNOWN, step_cost
 from cdc_users.step.shown import shown
-from cdc_users.step.state import Broken, Facts, StepState
+from cdc_users.step.state import Broken, Facts, Gone, StepState
 from cdc_users.users.message import Halt
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
@@ -60,7 +60,8 @@ class Drive:
     _rig: Rig | None = None
     _waiting: Waiting = field(init=False)
     _assigner: Assigner | None = None
-    #: How many parts were gone before the present rig was made.
+    #: The present rig's first step, and how many parts were gone before it.
+    _first: int = 1
     _gone_before: int = 0
     #: The step and the number of looks that the course judged last.
     _judged: tuple[int, int] = (0, 0)
@@ -112,7 +113,7 @@ class Drive:
         run, facts = self.run, self.run.facts
         run.enter("tables, topics and connector")
         rig = self._rig = prepare(self._plan(first), self.steward)
-        self._gone_before = len(facts.gone)
+        self._first, self._gone_before = first.number, len(facts.gone)
         following: StepState | None = first
         try:
             run.enter("observer and platform")
@@ -132,7 +133,7 @@ class Drive:
         finally:
             self._clean_up(rig)
         if following is not first and _died_of_its_fault(first, facts):
-            facts.died[first.number] = facts.broken[0].reason
+            facts.gone.append(Gone(first.number, facts.broken[0].reason))
             facts.broken.clear()
         return following if not facts.broken else None
 
@@ -350,7 +351,9 @@ class Drive:
             health = self.steward.health()
             facts.restarts += facts.unexplained(health.restarted)
             facts.disturbed += facts.unexplained(health.disturbed)
-            facts.gone += [what for what in health.gone if what not in facts.gone]
+            known = {gone.what for gone in facts.gone}
+            number = max(self._first, len(self._shown))
+            facts.gone += [Gone(number, what) for what in health.gone if what not in known]
             facts.retention_lost += health.deleted_records
             facts.source_clock = ClockOffset(health.source_ahead_us, health.source_bound_us)
 

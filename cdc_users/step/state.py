@@ -137,6 +137,13 @@ class Broken(NamedTuple):
     exit_code: int
 
 
+class Gone(NamedTuple):
+    """A part of the system under test that is permanently gone, and the step that showed it."""
+
+    step: int
+    what: str
+
+
 @dataclass(slots=True)
 class Facts:
     """The facts of a run besides its steps."""
@@ -155,12 +162,9 @@ class Facts:
     retention_lost: int = 0
     #: Processes that restarted without being asked.
     restarts: list[str] = field(default_factory=list)
-    #: Parts of the system under test that are permanently gone, and what somebody else did to the
-    #: run.
-    gone: list[str] = field(default_factory=list)
+    gone: list[Gone] = field(default_factory=list)
+    #: What somebody else did to the run.
     disturbed: list[str] = field(default_factory=list)
-    #: By step: how its system under test died of a fault that nothing can repair.
-    died: dict[int, str] = field(default_factory=dict)
     #: Messages of an unknown form at a tap.
     unreadable: list[str] = field(default_factory=list)
     #: Patterns of sentences that the run's own faults explain: restarts, altered tables, taps that

@@ -44,7 +44,6 @@ def judge(
     failed = [*fail_reasons(states, steps, facts), *facts.course.failed]
     if dead := [
         *stall_reasons(steps),
-        *died_reasons(states, facts),
         *gone_reasons(states, facts),
         *unrecovered_reasons(states, facts),
     ]:
@@ -64,20 +63,16 @@ def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
     ]
 
 
-def died_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
-    """A system that does not survive a fault has failed in that step."""
-    return [
-        f"{state.step.name}: {facts.died[state.number]}; {_last_sign([state], facts)}"
-        for state in states
-        if state.number in facts.died
-    ]
-
-
 def gone_reasons(states: Sequence[StepState], facts: Facts) -> list[str]:
     """A system has failed if a part of it is permanently gone, or if nothing comes out any more,
     however well it was measured.
     """
-    found = [f"{what}; {since}" for what in facts.gone for since in [_last_sign(states, facts)]]
+    found = [
+        f"{state.step.name}: {gone.what}; {_last_sign(states[:number], facts)}"
+        for gone in facts.gone
+        for number, state in enumerate(states, start=1)
+        if state.number == gone.step
+    ]
     if found or facts.fenced or facts.stop_reason:
         return found
     return [

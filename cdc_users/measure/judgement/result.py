@@ -126,6 +126,17 @@ class Result:
     #: Several searches side by side, if the options name several pipelines.
     capacities: ComparisonSummary | None = None
 
+    def verdict_at(self, step: str) -> Verdict:
+        """The verdict of one step, by its name: the run's, but PASS in a run that fails for
+        reasons that each name other steps.
+        """
+        named = [
+            {other.name for other in self.steps if reason.startswith(f"{other.name}: ")}
+            for reason in self.reasons
+        ]
+        elsewhere = bool(named) and all(names and step not in names for names in named)
+        return Verdict.PASS if self.verdict is Verdict.FAIL and elsewhere else self.verdict
+
     def to_json(self) -> dict[str, object]:
         """Plain data, as result.json holds it."""
         return {

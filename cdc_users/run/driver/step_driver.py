@@ -18,6 +18,7 @@ from cdc_users.run.driver.faults import FaultDriver
 from cdc_users.run.driver.load_driver import DRAIN_RESERVED_S, LoadDriver
 from cdc_users.run.driver.silence import Silence
 from cdc_users.step.processors import read_run
+from cdc_users.step.state import Gone
 from cdc_users.users.target import LaneTarget, TopicTarget
 
 logger = structlog.get_logger()
@@ -125,7 +126,7 @@ class StepDriver(LoadDriver):
             reserved_s=AUDIT_RESERVED_S,
         )
         state.drained, state.quiet_s = delivered >= sent, silence.quiet_s
-        run.facts.gone += silence.causes
+        run.facts.gone += [Gone(state.number, cause) for cause in silence.causes]
         state.ended_us = run.anchor.now_us()
         with gevent.Timeout(run.stopping.left_s(AUDIT_RESERVED_S), False):
             run.watch.note()

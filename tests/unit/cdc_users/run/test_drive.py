@@ -256,7 +256,7 @@ def test_a_system_that_dies_of_a_fault_that_nothing_can_repair_ends_its_step_onl
 
     assert (following is drive.following) is goes_on
     assert bool(walk.facts.broken) is not goes_on
-    assert walk.facts.died == ({1: "the reader ended with 3"} if goes_on else {})
+    assert walk.facts.gone == [(1, "the reader ended with 3")] * goes_on
 
 
 def test_a_last_look_that_hangs_does_not_hold_a_stopped_run() -> None:

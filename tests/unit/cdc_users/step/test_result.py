@@ -19,7 +19,7 @@ from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import Pipeline, Scenario, Step
 from cdc_users.step.harness_facts import writers_twice
 from cdc_users.step.result import FINAL_CLASSES, RunRequest, conclude, hasty, ledger
-from cdc_users.step.state import Broken, Facts, ReportedShare, StepState
+from cdc_users.step.state import Broken, Facts, Gone, ReportedShare, StepState
 from cdc_users.users.message import Tally
 
 CLEAN: dict[str, Any] = {
@@ -274,13 +274,13 @@ def test_a_capture_that_is_gone_is_a_failure_and_not_a_matter_of_measuring() -> 
     seen = {1: StepSnapshot(delivered=4, last_us=1_500_000)}
 
     found = result(
-        facts(gone=["the capture is gone: slot"], fenced=False, audits=unseen, sink=seen),
+        facts(gone=[Gone(1, "the capture is gone: slot")], fenced=False, audits=unseen, sink=seen),
         replace(state(), drained=False),
     )
 
     assert found.verdict is Verdict.FAIL
     assert found.reasons[0] == (
-        "the capture is gone: slot; the last of 4 events (of 10 sent) came 1.5 s after s began"
+        "s: the capture is gone: slot; the last of 4 events (of 10 sent) came 1.5 s after s began"
     )
 
 

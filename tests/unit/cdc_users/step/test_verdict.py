@@ -14,7 +14,7 @@ from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.measure.schedule.plan import Schedule
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.step.fault import FaultState
-from cdc_users.step.state import Broken, Facts, StepState
+from cdc_users.step.state import Broken, Facts, Gone, StepState
 from cdc_users.step.verdict import (
     STALL_LIMIT_S,
     STANDSTILL_S,
@@ -87,9 +87,11 @@ def test_a_system_that_may_still_move_does_not_stand_still(
 def test_a_part_that_is_gone_is_said_with_the_last_sign_of_life() -> None:
     seen = StepSnapshot(delivered=7, last_us=2_500_000)
     silent = still(number=2, t0_us=3_000_000)
-    found = gone_reasons([still(t0_us=1_000_000), silent], Facts(gone=["it died"], sink={1: seen}))
+    found = gone_reasons(
+        [still(t0_us=1_000_000), silent], Facts(gone=[Gone(2, "it died")], sink={1: seen})
+    )
 
-    assert found == ["it died; the last of 7 events (of 10 sent) came 1.5 s after s began"]
+    assert found == ["s: it died; the last of 7 events (of 10 sent) came 1.5 s after s began"]
 
 
 def faulty(**changes: Any) -> StepState:
@@ -181,7 +183,7 @@ def test_without_an_audit_its_thresholds_judge_nothing() -> None:
 
 def test_a_system_that_died_of_a_fault_fails_by_the_name_of_its_step() -> None:
     made = state()
-    found = Facts(died={made.number: "the reader ended with 3"})
+    found = Facts(gone=[Gone(made.number, "the reader ended with 3")])
 
     verdict, reasons = judge([made], [step_result()], found)
 

@@ -49,6 +49,26 @@ def test_nothing_that_ran_is_no_failure() -> None:
     assert worst([]) == 0
 
 
+@pytest.mark.parametrize(
+    ("verdict", "reasons", "expected"),
+    [
+        ("PASS", [], ["PASS", "PASS"]),
+        ("FAIL", ["a: lost == 0, but it is 3"], ["FAIL", "PASS"]),
+        ("FAIL", ["a: lost == 0", "b: unseen == 0"], ["FAIL", "FAIL"]),
+        ("FAIL", ["a: lost == 0", "the platform reports: it died"], ["FAIL", "FAIL"]),
+        ("FAIL", ["ab: lost == 0"], ["FAIL", "FAIL"]),
+        ("INVALID", ["a: the plan was not kept"], ["INVALID", "INVALID"]),
+    ],
+)
+def test_a_step_fails_by_reasons_of_its_own_or_of_the_run(
+    verdict: str, reasons: list[str], expected: list[str]
+) -> None:
+    steps = [step_result("a"), step_result("b")]
+    made = result(Verdict(verdict), reasons=reasons, steps=steps)
+
+    assert [made.verdict_at(step.name).value for step in steps] == expected
+
+
 def test_a_result_comes_out_of_its_file_as_it_went_in() -> None:
     made = result(
         Verdict.FAIL,

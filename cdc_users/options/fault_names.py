@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 from cdc_users.options.parse import words
-from cdc_users.pipeline.declaration import captures, is_direct, sinks, transports
+from cdc_users.pipeline.declaration import captures, is_direct, sinks, sources, transports
 from cdc_users.scenario import Pipeline
 from infra.faults.fault import Fault, faults
 from infra.faults.small_disk import may_mount
@@ -48,7 +48,7 @@ def _read_by_a_process(pipeline: Pipeline) -> bool:
     """Whether the run has started a process that reads the database's log."""
     capture = captures().by_name[pipeline.capture]
     by_process = capture.is_ours or (capture.direct and capture.is_debezium)
-    return _from_postgres(pipeline) and by_process
+    return sources().by_name[pipeline.source].database and by_process
 
 
 def _sink_is_seen(pipeline: Pipeline) -> bool:
@@ -96,8 +96,7 @@ NEEDS: Mapping[str, FaultNeed] = {
     "relay": _OWN_CONNECTOR,
     "reader": (
         _read_by_a_process,
-        "the direct reader or Debezium Server, and PostgreSQL as source; use --source postgres with"
-        " --capture wal or debezium-server",
+        "the direct reader or Debezium Server; use --capture wal or debezium-server",
     ),
     "topic": (
         lambda pipeline: transports().by_name[pipeline.transport].of_kafka,

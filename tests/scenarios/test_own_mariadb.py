@@ -60,6 +60,15 @@ def test_its_changes_are_audited_without_any_other_server_and_its_database_is_re
     assert ledger["fences"] == "complete"
     assert "the stack" not in run.output
     assert databases(server) == []
+    secret = Path(MariadbAddress.of(server.url).password_file).read_bytes()
+    shown = [run.output.encode(), *(file.read_bytes() for file in files_of(results))]
+    assert not any(secret in text for text in shown)
+
+
+def files_of(place: Path) -> list[Path]:
+    found = [path for path in place.rglob("*") if path.is_file()]
+    assert len(found) > 10
+    return found
 
 
 def test_a_wrong_password_is_told_before_anything_is_created(

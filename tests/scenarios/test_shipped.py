@@ -19,7 +19,17 @@ LONG_S = 3600.0
 MIXED = ("--mix", "insert=60,update=30,delete=10")
 DEBEZIUM_SERVER = tuple(
     f"debezium-server-{place}"
-    for place in ("http", "mariadb-http", "kafka", "jdbc", "redis", "nats", "kinesis", "pubsub")
+    for place in (
+        "http",
+        "mariadb-http",
+        "mariadb-jdbc",
+        "kafka",
+        "jdbc",
+        "redis",
+        "nats",
+        "kinesis",
+        "pubsub",
+    )
 )
 LEFT = {
     "slots": "SELECT slot_name FROM pg_replication_slots",

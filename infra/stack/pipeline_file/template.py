@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 import msgspec
 
+from infra.mariadb.address import PORT, MariadbAddress
 from infra.stack.debezium.connector import what_is_read
 from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.section import SECTIONS, Section
@@ -25,6 +26,16 @@ EXAMPLES: KnownValues = {
     "registry": {"url": "http://127.0.0.1:8081"},
     "connect": {"url": "http://127.0.0.1:8083"},
     "tap": {"kind": "webhook", "place": "8080"},
+}
+#: Sinks of Debezium Server, and the transports that stand for them.
+_TRANSPORTS = {
+    "http": "http",
+    "kafka": "kafka",
+    "redis": "redis",
+    "kinesis": "kinesis",
+    "pubsub": "pubsub",
+    "nats-jetstream": "nats",
+    "jdbc": "postgres",
 }
 COLUMNS = 100
 _BLANKS = " \t\f"
@@ -42,8 +53,13 @@ def commented(known: KnownValues) -> str:
         "# A pipeline in one file: docs/pipeline.md. A section is there where the pipeline has it."
     )
     parts = [head, *(_section(name, kind, known) for name, kind in SECTIONS.items())]
-    options = "# Any of docs/options.md, as on the command line.\n# [options]\n# rate = 500\n"
-    return "\n".join([*parts, options])
+    return "\n".join([*parts, _options(known.get("options", {}))])
+
+
+def _options(known: Mapping[str, str]) -> str:
+    purpose = "# Any of docs/options.md, as on the command line.\n"
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in known.items()]
+    return purpose + "".join(["[options]\n", *lines] if lines else ["# [options]\n# rate = 500\n"])
 
 
 def _section(name: str, kind: type[Section], known: KnownValues) -> str:
@@ -69,6 +85,8 @@ def description(kind: object) -> str:
 
 def of_connector(name: str, config: Mapping[str, str], connect_url: str) -> KnownValues:
     """The facts about a pipeline in a Debezium connector's configuration; never its password."""
+    if _is_mariadb(config):
+        return _of_mariadb(config, "http")
     known: dict[str, dict[str, str]] = {
         "source": _source(config),
         "capture": {"kind": "debezium", "connector": name, **_capture(config)},
@@ -88,8 +106,10 @@ def of_connector(name: str, config: Mapping[str, str], connect_url: str) -> Know
 
 def with_servers(known: KnownValues, endpoints: Endpoints) -> KnownValues:
     """The same, with the addresses that a found stack knows: how this machine reaches the servers,
-    which a connector's configuration does not say.
+    which a connector's configuration does not say. A pipeline on MariaDB needs none of them.
     """
+    if known.get("source", {}).get("kind") == "mariadb":
+        return known
     servers = {
         "source": {"dsn": endpoints.postgres_dsn},
         "kafka": {
@@ -110,6 +130,7 @@ def unknown(known: KnownValues) -> list[tuple[str, str]]:
     return [
         (section, item.name)
         for section, values in known.items()
+        if section in SECTIONS
         for item in msgspec.structs.fields(SECTIONS[section])
         if item.required and not values.get(item.name)
     ]
@@ -123,6 +144,9 @@ def of_server(properties: Mapping[str, str]) -> KnownValues:
         for key, value in properties.items()
         if key.startswith(prefix)
     }
+    kind = properties.get("debezium.sink.type", "")
+    if _is_mariadb(config):
+        return _of_mariadb(config, _TRANSPORTS.get(kind, "http"))
     known: dict[str, dict[str, str]] = {
         "source": _source(config),
         "capture": _capture(config),
@@ -130,7 +154,6 @@ def of_server(properties: Mapping[str, str]) -> KnownValues:
     tables = _tables(config)
     if tables:
         known["source"]["table"] = tables[0]
-    kind = properties.get("debezium.sink.type", "")
     if kind == "kafka":
         servers = properties.get("debezium.sink.kafka.producer.bootstrap.servers", "")
         topic = f"{config.get('topic.prefix', '')}.{tables[0]}" if tables else ""
@@ -183,6 +206,24 @@ def _escaped(mark: str) -> str:
     if len(mark) > 1:
         return chr(int(mark[1:], 16))
     return {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}.get(mark, mark)
+
+
+def _is_mariadb(config: Mapping[str, str]) -> bool:
+    return config.get("connector.class", "").endswith(".MariaDbConnector")
+
+
+def _of_mariadb(config: Mapping[str, str], transport: str) -> KnownValues:
+    """A run on MariaDB makes its own tables and starts its own Debezium Server."""
+    place = MariadbAddress(
+        host=config.get("database.hostname", "127.0.0.1"),
+        port=int(config.get("database.port", PORT)),
+        user=config.get("database.user", ""),
+    )
+    return {
+        "source": {"dsn": place.url.rstrip("/"), "kind": "mariadb"},
+        "capture": {"kind": "debezium-server"},
+        "options": {"transport": transport},
+    }
 
 
 def _source(config: Mapping[str, str]) -> dict[str, str]:

@@ -92,6 +92,34 @@ def test_debezium_servers_properties_become_a_source_and_a_tap(tmp_path: Path) -
     assert [(tap.kind, tap.place) for tap in found.tap] == [("webhook", "9999")]
 
 
+@pytest.mark.parametrize(
+    ("sink", "transport"), [("http", "http"), ("nats-jetstream", "nats"), ("milvus", "http")]
+)
+def test_properties_of_mariadb_become_a_pipeline_of_the_runs_own(
+    tmp_path: Path, sink: str, transport: str
+) -> None:
+    text = (
+        "debezium.source.connector.class=io.debezium.connector.mariadb.MariaDbConnector\n"
+        "debezium.source.database.hostname=db.example\ndebezium.source.database.port=3307\n"
+        "debezium.source.database.user=bench\ndebezium.source.database.password=s3cret\n"
+        f"debezium.source.table.include.list=shop.orders\ndebezium.sink.type={sink}\n"
+    )
+    known = of_server(read_java_properties(text))
+    path = tmp_path / "own.toml"
+    path.write_text(commented(known), encoding="utf-8")
+    found = read_pipeline(path)
+
+    assert found.source is not None
+    assert (found.source.kind, found.source.table) == ("mariadb", "")
+    assert found.source.dsn == "mysql://bench@db.example:3307"
+    assert found.capture is not None
+    assert found.capture.kind == "debezium-server"
+    assert found.options == {"transport": transport}
+    assert (found.tap, unknown(known)) == ((), [])
+    assert "s3cret" not in path.read_text(encoding="utf-8")
+    assert with_servers(known, Endpoints("process", "host=127.0.0.1")) == known
+
+
 def test_debezium_servers_kafka_sink_becomes_a_topic() -> None:
     properties = read_java_properties(
         SERVER.replace("type=http", "type=kafka")

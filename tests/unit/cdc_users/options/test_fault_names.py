@@ -93,3 +93,11 @@ def test_a_fault_that_a_pipeline_does_not_allow_says_what_is_missing(
 
 def test_every_need_has_a_remedy_but_that_which_is_no_matter_of_the_pipeline() -> None:
     assert [need for need, (_, remedy) in NEEDS.items() if not remedy] == ["stack"]
+
+
+def test_on_mariadb_its_reader_can_be_killed_and_what_is_postgresqls_is_refused() -> None:
+    pipeline = Pipeline("mariadb", "debezium-server", "http")
+    possible, refused = chosen(["kill-reader", "drop-slot", "truncate-table"], pipeline)
+
+    assert possible == ["kill-reader"]
+    assert "--faults drop-slot needs PostgreSQL as source; use --source postgres" in refused

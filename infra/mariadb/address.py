@@ -26,7 +26,7 @@ FORM = "mysql://USER@HOST:PORT"
 PORT = 3306
 TIMEOUT_S = 10
 #: The errors of a connection.
-SILENCE = (pymysql.Error, AccessError)
+FAILURES = (pymysql.Error, AccessError)
 #: The server's numbers for a login that it does not let in.
 _DENIED = (1044, 1045, 1698)
 #: The client's own errors begin here; below are the server's (MariaDB documentation, "Error

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cdc_users.pipeline.__main__ import main
-from infra.mariadb.address import SILENCE, MariadbAddress, connect_to, reason
+from infra.mariadb.address import FAILURES, MariadbAddress, connect_to, reason
 from infra.mariadb.database import create_run_database, drop_run_database, table_names
 from infra.mariadb.rights import OF_A_RUN, READING, mariadb_facts, mariadb_mistakes
 from infra.postgres.table import TableError
@@ -64,7 +64,7 @@ def test_a_runs_database_is_created_and_dropped_and_one_without_the_marker_stays
 
 def test_a_wrong_password_is_refused_with_its_remedy(server: PrivateMariadb) -> None:
     place = replace(MariadbAddress.of(server.url), password_file="")
-    with pytest.raises(SILENCE) as caught:
+    with pytest.raises(FAILURES) as caught:
         connect_to(place.url, {"CDC_MARIADB_PASSWORD": "wrong"})
 
     assert "check the user, and CDC_MARIADB_PASSWORD or password_file" in reason(caught.value)

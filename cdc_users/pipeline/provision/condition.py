@@ -24,7 +24,7 @@ from cdc_users.measure.offset import ClockOffset, asked_offset
 from cdc_users.users.statement import quoted
 from infra.client.http import ask_connect
 from infra.client.kafka import kafka_settings
-from infra.mariadb.address import SILENCE, connect_to
+from infra.mariadb.address import FAILURES, connect_to
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
 
@@ -254,7 +254,7 @@ def look(endpoints: Endpoints, watched: RunObjects) -> Condition:
     for server, read in _READERS.items():
         try:
             answer = read(endpoints, watched)
-        except (psycopg.Error, *SILENCE, KafkaException, requests.RequestException) as error:
+        except (psycopg.Error, *FAILURES, KafkaException, requests.RequestException) as error:
             silent[server] = type(error).__name__
         else:
             found["lives"] = {**found["lives"], **answer.pop("lives", {})}

@@ -27,13 +27,13 @@ def _refuse(url: str) -> None:
     from contextlib import closing
 
     from cdc_users.error import TargetError
-    from infra.mariadb.address import SILENCE, connect_to, reason
+    from infra.mariadb.address import FAILURES, connect_to, reason
     from infra.mariadb.rights import refuse_mariadb
 
     try:
         with closing(connect_to(url)) as connection:
             refuse_mariadb(connection)
-    except SILENCE as error:
+    except FAILURES as error:
         raise TargetError(f"MariaDB does not answer as it should: {reason(error)}") from error
 
 

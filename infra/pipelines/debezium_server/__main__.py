@@ -20,7 +20,7 @@ import psycopg
 from infra.client.cloud import kinesis_variables, region
 from infra.client.environment import for_server
 from infra.client.passfile import password
-from infra.mariadb.address import SILENCE, MariadbAddress
+from infra.mariadb.address import FAILURES, MariadbAddress
 from infra.pipelines.child import JavaChild, await_that
 from infra.pipelines.contract import kept_directory, platform_parser, run_in_directory, say_ready
 from infra.pipelines.debezium_server.configuration import (
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str]) -> int:
     # As with a real one, its position survives a kill. The slot is named after the run's objects,
     # as MariaDB's database is.
     name = MariadbAddress.of(options.dsn).database if is_mariadb(options.dsn) else options.slot
-    errors = (StackError, psycopg.Error, *SILENCE)
+    errors = (StackError, psycopg.Error, *FAILURES)
     return run_in_directory(SET, start, errors, kept_directory(SET, name))
 
 

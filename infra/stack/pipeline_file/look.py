@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from infra.client.http import ask_connect, connect_trouble
 from infra.client.kafka import KafkaTroubles, kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
-from infra.mariadb.address import SILENCE, connect_to, reason
+from infra.mariadb.address import FAILURES, connect_to, reason
 from infra.mariadb.rights import mariadb_facts, mariadb_mistakes
 from infra.postgres.catalog import REPLICA_IDENTITIES
 from infra.postgres.rights import RightsError, server_facts, source_mistakes
@@ -109,7 +109,7 @@ class PipelineLook:
                 (troubles if isinstance(told, PartTrouble) else facts).append(told)  # type: ignore[arg-type]
         except psycopg.Error as error:
             troubles.append(postgres_trouble(error))
-        except SILENCE as error:
+        except FAILURES as error:
             troubles.append(PartTrouble(f"{name} does not let us in: {reason(error)}", UNREACHABLE))
         except RightsError as error:
             troubles.append(PartTrouble(str(error)))

@@ -6,11 +6,12 @@ import contextlib
 from typing import Any
 
 import pymysql
+from pymysql.constants import ER
 from typing_extensions import override
 
 from cdc_users.users.source.look import LogPosition, SourceLook
 from cdc_users.users.target import DatabaseTarget
-from infra.mariadb.address import SILENCE, connect_to, refused
+from infra.mariadb.address import FAILURES, connect_to, refused
 
 #: Lanes connect to the run's own database, and whoever reads the log to none.
 _BUSY = """
@@ -23,7 +24,7 @@ _WRITTEN = "SHOW GLOBAL STATUS LIKE 'Binlog_bytes_written'"
 class MariadbLook(SourceLook):
     """PyMySQL; other lanes go on while it waits."""
 
-    failures = SILENCE
+    failures = FAILURES
 
     def __init__(self, target: DatabaseTarget, run: str) -> None:
         del run  # its lanes are known by their database, which no other run has
@@ -56,7 +57,12 @@ class MariadbLook(SourceLook):
 
     @override
     def position(self) -> LogPosition | None:
-        status = self.fetch("SHOW MASTER STATUS")
+        try:
+            status = self.fetch("SHOW MASTER STATUS")
+        except pymysql.OperationalError as error:
+            if error.args[0] == ER.SPECIFIC_ACCESS_DENIED_ERROR:
+                return None
+            raise
         if not status:
             return None  # there is no binary log
         name, offset, *_ = status[0]

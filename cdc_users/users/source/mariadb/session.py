@@ -15,7 +15,7 @@ from typing_extensions import override
 from cdc_users.users.source.session import Session
 from cdc_users.users.statement import Statement
 from infra.client.access import AccessError
-from infra.mariadb.address import connect_to, refused
+from infra.mariadb.address import FAILURES, connect_to, refused
 
 
 def _block(texts: Sequence[str]) -> str:
@@ -33,7 +33,7 @@ def _block(texts: Sequence[str]) -> str:
 class MariadbSession(Session):
     """PyMySQL: a transaction goes to the server as one statement."""
 
-    failures = (pymysql.Error, AccessError)
+    failures = FAILURES
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -19,8 +19,10 @@ from cdc_users.measure.judgement.backlog import (
 
 #: At the baseline the backlog's age exceeds the oldest of the steady part by no more than this.
 AGE_FACTOR, AGE_MORE_S = 1.5, 0.25
-#: A pipeline must stay at the baseline for so long to count as recovered.
+#: A pipeline must stay at the baseline for so long to count as recovered, and for so much longer
+#: than its backlog may be old: until then one from which nothing comes any more looks the same.
 STAYS_S = 2.0
+LONGER_S = 0.5
 #: A second is at the baseline if its p99 exceeds that of the steady part by no more than this.
 P99_FACTOR, P99_MORE_MS = 2.0, 100.0
 #: The span over which a rate is measured.
@@ -98,7 +100,10 @@ def recovery(
         detected_s=round(float(late[0]) - moments.injected_s, 3) if len(late) else None,
         first_delivery_s=_first_delivery_s(at_s[after], delivered[after], moments.healed_s),
         recovered_s=_recovered_s(
-            at_s[after], (ages_s <= limit_s)[after], _calm(at_s[after], moments, seconds), moments
+            at_s[after],
+            (ages_s <= limit_s)[after] & _calm(at_s[after], moments, seconds),
+            moments,
+            max(STAYS_S, limit_s + LONGER_S),
         ),
         outage_s=round(outage_s, 3),
         baseline_age_s=round(baseline_s, 3),
@@ -171,14 +176,13 @@ def _calm(
 
 
 def _recovered_s(
-    at_s: np.ndarray, young: np.ndarray, calm: np.ndarray, moments: FaultMoments
+    at_s: np.ndarray, good: np.ndarray, moments: FaultMoments, stays_s: float
 ) -> float | None:
-    """Since when all looks are at the baseline; None unless that is long enough ago."""
-    good = young & calm
+    """Since when all looks are at the baseline (`good`); None unless that is `stays_s` ago."""
     if not len(good) or not good[-1]:
         return None
     bad = np.flatnonzero(~good)
     first = 0 if not len(bad) else int(bad[-1]) + 1
-    if at_s[-1] - at_s[first] < STAYS_S:
+    if at_s[-1] - at_s[first] < stays_s:
         return None
     return round(max(0.0, float(at_s[first]) - moments.healed_s), 3)

@@ -105,6 +105,24 @@ def test_being_back_counts_once_it_has_lasted() -> None:
     assert longer.recovered_s is not None
 
 
+def test_a_pipeline_that_delivers_in_batches_and_then_no_more_has_not_recovered() -> None:
+    """GIVEN a sink that commits every three seconds, and a capture that dies with the fault THEN
+    the next three seconds look like those before.
+    """
+
+    def batches(at_s: float) -> float:
+        return RATE * 3.0 * (min(at_s, 10.0) // 3.0)
+
+    moments = FaultMoments(3.0, 10.0, 10.2)
+    for until_s in (12.5, 13.5, 14.5, 20.0):
+        assert recovery(looks(batches, until_s), moments).recovered_s is None
+
+    def alive(at_s: float) -> float:
+        return RATE * 3.0 * (at_s // 3.0)
+
+    assert recovery(looks(alive, 20.0), moments).recovered_s == pytest.approx(0.0, abs=STEP_S)
+
+
 def test_a_fault_without_effect_is_not_detected_and_recovered_at_once() -> None:
     found = of(10.0, 10.0, 2000.0, 20.0)
 

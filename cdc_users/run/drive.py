@@ -28,7 +28,8 @@ from cdc_users.scenario import Course, StepProgress, StepShown, rig_key
 from cdc_users.step.close import Closing, close
 from cdc_users.step.cost import UNKNOWN, step_cost
 from cdc_users.step.shown import shown
-from cdc_users.step.state import Broken, Facts, Gone, StepState
+from cdc_users.step.state import Broken, Gone, StepState
+from cdc_users.step.verdict import died_of_its_fault
 from cdc_users.users.message import Halt
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
@@ -132,7 +133,7 @@ class Drive:
             self._blame(error)
         finally:
             self._clean_up(rig)
-        if following is not first and _died_of_its_fault(first, facts):
+        if following is not first and died_of_its_fault(first, facts):
             facts.gone.append(Gone(first.number, facts.broken[0].reason))
             facts.broken.clear()
         return following if not facts.broken else None
@@ -374,16 +375,6 @@ class Drive:
         if self._assigner is not None and (lost := self._assigner.lost()):
             facts.workers_lost, facts.workers = len(lost), len(self._assigner.state.workers)
         return None
-
-
-def _died_of_its_fault(state: StepState, facts: Facts) -> bool:
-    """Whether the system under test, and nothing else, broke in a step whose fault nothing can
-    repair. That is a failure of this step; the next one has a pipeline of its own.
-    """
-    died = bool(facts.broken) and {broken.exit_code for broken in facts.broken} == {
-        Verdict.FAIL.exit_code
-    }
-    return died and state.step.alone and state.fault is not None
 
 
 def stack_trouble(endpoints: Endpoints) -> str | None:

@@ -53,6 +53,16 @@ def judge(
     return (Verdict.FAIL, failed) if failed else (Verdict.PASS, [])
 
 
+def died_of_its_fault(state: StepState, facts: Facts) -> bool:
+    """Whether the system under test, and nothing else, broke in a step whose fault nothing can
+    repair. That is a failure of this step; the next one has a pipeline of its own.
+    """
+    died = bool(facts.broken) and {broken.exit_code for broken in facts.broken} == {
+        Verdict.FAIL.exit_code
+    }
+    return died and state.step.alone and state.fault is not None
+
+
 def stall_reasons(steps: Sequence[StepResult]) -> list[str]:
     """A platform that has stopped reading is at fault, however well it was measured."""
     return [

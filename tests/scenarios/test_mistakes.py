@@ -136,7 +136,8 @@ MISTAKES = [
         "--pipeline nothere.toml",
         "--pipeline 'nothere.toml' is no file; name one, or one of debezium-server-http,"
         " debezium-server-jdbc, debezium-server-kafka, debezium-server-kinesis,"
-        " debezium-server-nats, debezium-server-pubsub, debezium-server-redis, iceberg-connect,"
+        " debezium-server-mariadb-http, debezium-server-mariadb-jdbc, debezium-server-nats,"
+        " debezium-server-pubsub, debezium-server-redis, iceberg-connect,"
         " postgres-subscription (docs/pipeline.md)",
     ),
     Mistake(

@@ -7,6 +7,7 @@ import os
 import stat
 import tarfile
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -195,3 +196,16 @@ def test_a_tree_belongs_to_the_user_who_unpacks_it_and_not_to_a_number_of_the_ar
     unpacked(archive, {"CDC_CACHE_DIR": str(tmp_path / "cache")}, lambda _: None)
 
     assert given == []
+
+
+def test_the_programs_of_a_jar_can_be_run(tmp_path: Path) -> None:
+    """A jar has no modes, so what lies in a `bin` there is made executable."""
+    archive = tmp_path / "artifacts" / "ab" / "abc" / "server.jar"
+    archive.parent.mkdir(parents=True)
+    with ZipFile(archive, "w") as jar:
+        jar.writestr("linux/bin/server", b"\x7fELF")
+        jar.writestr("linux/share/messages", b"text")
+    place = unpacked(archive, {"CDC_CACHE_DIR": str(tmp_path)}, lambda _: None)
+
+    assert (place / "linux" / "bin" / "server").stat().st_mode & stat.S_IXUSR
+    assert not (place / "linux" / "share" / "messages").stat().st_mode & stat.S_IXUSR

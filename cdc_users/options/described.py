@@ -48,8 +48,7 @@ def option_texts(file: PipelineFile, idle: Collection[str] = ()) -> dict[str, st
         "platform": command or ("none" if file.tap else ""),
         "sink_tap": sink_tap_text(file.tap),
     }
-    if file.source and file.tap and not (file.kafka or file.capture):
-        # A table and a tap suffice: the user's own pipeline leads from one to the other.
+    if file.runs_already:
         of_sections |= {"capture": "none", "transport": "none"}
     used = {name: text for name, text in of_sections.items() if text and name not in idle}
     return used | own_options(file.options)

@@ -202,9 +202,9 @@ class SourceDeclaration:
     the lanes must know of the place that they write to; `finals` are the tables that the sink is
     compared with. `provision` creates what the lanes write to. A capture can read a source that is
     a `database`. `check` refuses a server of the user's that cannot be one, before anything is
-    created; it is told whether the user has a capture of their `own`. `server` starts a server for
-    a run that names none, whose files `fetch` downloads before anything is created. In a `timed`
-    source's log each commit has its exact time.
+    created; it gets the pipeline, because the user may have a capture of their own. `server` starts
+    a server for a run that names none, whose files `fetch` downloads before anything is created. In
+    a `timed` source's log each commit has its exact time.
     """
 
     name: str
@@ -213,7 +213,7 @@ class SourceDeclaration:
     provision: Callable[[Ground], MadeNames]
     finals: Callable[[Prepared], Sequence[FinalSide]] = lambda _: ()
     database: bool = False
-    check: Callable[[Endpoints, bool], None] = lambda _, __: None
+    check: Callable[[Endpoints, Pipeline], None] = lambda _, __: None
     server: Callable[[Path], AbstractContextManager[str]] | None = None
     fetch: Callable[[Endpoints], None] = lambda _: None
     timed: bool = False

@@ -58,10 +58,13 @@ def server_facts(cursor: Cursor[Any], reader: str = "") -> ServerFacts:
     return ServerFacts(*found)
 
 
-def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:
+def source_mistakes(
+    facts: ServerFacts, *, own: bool = False, captured: bool = True
+) -> Iterator[str]:
     """Reasons why a server cannot be a source, each with its remedy. Pure.
 
-    The user's `own` objects (connector, slot, table) need not be created.
+    The user's `own` objects (connector, slot, table) need not be created. If the run does not know
+    how rows are `captured`, its role only writes them.
     """
     if facts.major < OLDEST_MAJOR:
         yield f"PostgreSQL {facts.major} is too old; version {OLDEST_MAJOR} or newer is needed"
@@ -70,6 +73,8 @@ def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:
             f"database {facts.database!r} is on a read-only replica, and rows are to be written;"
             " name its primary"
         )
+    if not captured:
+        return
     if facts.wal_level != "logical":
         yield (
             f"wal_level is {facts.wal_level!r}, so nothing can be captured; run ALTER SYSTEM SET"
@@ -92,7 +97,27 @@ def source_mistakes(facts: ServerFacts, *, own: bool = False) -> Iterator[str]:
         )
 
 
-def refuse_source(cursor: Cursor[Any], reader: str = "", *, own: bool = False) -> None:
+def refuse_source(
+    cursor: Cursor[Any], reader: str = "", *, own: bool = False, captured: bool = True
+) -> None:
     """Raise RightsError with every reason why this server cannot be a source."""
-    if mistakes := list(source_mistakes(server_facts(cursor, reader), own=own)):
+    facts = server_facts(cursor, reader)
+    if mistakes := list(source_mistakes(facts, own=own, captured=captured)):
         raise RightsError("\n".join(mistakes))
+
+
+#: The remedy for a part of libpq's message.
+_REMEDIES = {
+    "password authentication failed": "check PGPASSWORD, PGPASSFILE or passfile=",
+    "no password supplied": "set PGPASSWORD, PGPASSFILE or passfile=",
+    "SSL error": "name the authority that signed its certificate as sslrootcert=, or renew a"
+    " certificate that has expired",
+    "does not support SSL": "write sslmode=disable, or switch TLS on there",
+    "does not exist": "name another one",
+    "no pg_hba.conf entry": "let this host, user and database in, or write sslmode=",
+}
+
+
+def login_remedy(told: str) -> str:
+    """What to do about libpq's message on a login that was refused; empty for other messages."""
+    return next((remedy for part, remedy in _REMEDIES.items() if part in told), "")

@@ -6,7 +6,10 @@ The pipeline is PostgreSQL itself: triggers keep two copies of each source table
 from __future__ import annotations
 
 import csv
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -126,3 +129,59 @@ def test_a_verdict_names_the_sink_that_has_lost_something(
     assert lost == step["taps"]["search"]["lost_at"]["search"] > 0
     assert set(step["taps"]["sink"]["ledger"].values()) == {0}
     assert any(reason.endswith(f"by tap: search {lost}") for reason in run.result()["reasons"])
+
+
+@contextmanager
+def writer(stack: Endpoints, schema: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """A role that may read and write the schema's tables: its DSN, and its password."""
+    role, password = f"writer_{secrets.token_hex(4)}", secrets.token_hex(8)
+    kept = [part for part in stack.postgres_dsn.split() if "user=" not in part]
+    dsn = " ".join([*(part for part in kept if "passfile=" not in part), f"user={role}"])
+    with closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'".encode())
+        try:
+            connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}".encode())
+            connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {role}".encode())
+            yield dsn, {"PGPASSWORD": password}
+        finally:
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())
+
+
+ONLY_WRITES = """
+[source]
+dsn = "{dsn}"
+table = "{s}.orders,{s}.items"
+
+[[tap]]
+kind = "postgres"
+place = "{s}.search_o,{s}.search_i"
+
+[options]
+probe_column = "note"
+"""
+
+
+def test_a_role_that_only_writes_suffices_where_the_rest_runs_already(
+    stack: Endpoints, results: Path, tmp_path: Path
+) -> None:
+    """GIVEN a role that may neither replicate nor create anything."""
+    with copied(stack, tmp_path) as file:
+        schema = file.read_text(encoding="utf-8").partition('table = "')[2].partition(".")[0]
+        with writer(stack, schema) as (dsn, password):
+            text = ONLY_WRITES.replace("{s}", schema).replace("{dsn}", dsn)
+            file.write_text(text, encoding="utf-8")
+            own = ("--rows", "40", "--pipeline", str(file))
+            run = LocustProcess("throughput", results, *own, environment=password)
+            assert run.wait() == 0, run.output
+            checked = subprocess.run(
+                [sys.executable, "-m", "cdc_users.pipeline", "check", str(file)],
+                env={**os.environ, **password},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+    (step,) = run.result()["steps"]
+    assert step["messages"] == step["ledger"]["sent"] >= 40
+    assert "may not replicate" not in checked.stdout

@@ -60,7 +60,7 @@ class Creation:
         pipeline, name, tables = request.pipeline, request.name, request.tables
         source = sources().by_name[pipeline.source]
         if source.database:
-            source.check(self.endpoints, bool(pipeline.connector))
+            source.check(self.endpoints, pipeline)
         topics = listed(pipeline.topic) or tuple(
             f"{TOPIC_PREFIX}.{name}.{table}" for table in listed(pipeline.table) or tables
         )

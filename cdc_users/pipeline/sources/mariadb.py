@@ -8,6 +8,7 @@ from pathlib import Path
 from cdc_users.pipeline.declaration import SourceDeclaration
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
+from cdc_users.scenario import Pipeline
 from cdc_users.users.target import DatabaseTarget
 from infra.stack.endpoints import Endpoints
 
@@ -17,7 +18,7 @@ def _target(prepared: Prepared) -> DatabaseTarget:
     return DatabaseTarget(names.mariadb, names.schema, names.tables, kind="mariadb")
 
 
-def _check(endpoints: Endpoints, _own: bool) -> None:
+def _check(endpoints: Endpoints, _: Pipeline) -> None:
     if endpoints.mariadb_url:
         _refuse(endpoints.mariadb_url)
 

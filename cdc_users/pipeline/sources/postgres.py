@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cdc_users.observe.settings import PostgresSideSettings
-from cdc_users.pipeline.declaration import SourceDeclaration
+from cdc_users.pipeline.declaration import SourceDeclaration, captures
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
+from cdc_users.scenario import Pipeline
 from cdc_users.users.target import DatabaseTarget
 from infra.stack.endpoints import Endpoints
 
@@ -54,7 +55,7 @@ def _own(ground: Ground) -> MadeNames:
     return {**made, "publication": ground.name}
 
 
-def _check(endpoints: Endpoints, own: bool) -> None:
+def _check(endpoints: Endpoints, pipeline: Pipeline) -> None:
     from contextlib import closing
 
     from cdc_users.pipeline.provision.cleanup.removal import connect
@@ -62,7 +63,9 @@ def _check(endpoints: Endpoints, own: bool) -> None:
 
     with closing(connect(endpoints.postgres_dsn)) as connection:
         reader = endpoints.postgres_user_from_connect or ""
-        refuse_source(connection.cursor(), reader, own=own)
+        captured = not captures().by_name[pipeline.capture].runs_already
+        own = bool(pipeline.connector)
+        refuse_source(connection.cursor(), reader, own=own, captured=captured)
 
 
 POSTGRES = SourceDeclaration(

@@ -15,6 +15,7 @@ from infra import validate
 from infra.client.http import connect_trouble
 from infra.client.kafka import KafkaPropertiesError
 from infra.client.registry import RegistryError
+from infra.postgres.rights import login_remedy
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.find.external import external, with_databases
@@ -82,9 +83,10 @@ def verify(endpoints: Endpoints) -> Endpoints:
                 if isinstance(error, requests.RequestException)
                 else str(error)
             )
+            remedy = login_remedy(why) or "see that server's log, or name another one"
             raise StackError(
-                f"{probe.title} ({probe.place}) does not answer as it should: {why.strip()}; see"
-                " that server's log, or name another one"
+                f"{probe.title} ({probe.place}) does not answer as it should: {why.strip()};"
+                f" {remedy}"
             ) from error
     return endpoints
 

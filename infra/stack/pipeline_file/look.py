@@ -25,7 +25,7 @@ from infra.client.registry import RegistryError, SchemaRegistry
 from infra.mariadb.address import FAILURES, connect_to, reason
 from infra.mariadb.rights import mariadb_facts, mariadb_mistakes
 from infra.postgres.catalog import REPLICA_IDENTITIES
-from infra.postgres.rights import RightsError, server_facts, source_mistakes
+from infra.postgres.rights import RightsError, login_remedy, server_facts, source_mistakes
 from infra.stack.debezium.connector import what_is_read
 from infra.stack.endpoints import Endpoints
 from infra.stack.pipeline_file.found import (
@@ -142,7 +142,8 @@ class PipelineLook:
             tls = "yes" if facts.encrypted else "no"
             yield f"version {facts.version}, wal_level {facts.wal_level}, TLS {tls}"
             own = bool(self.found.connector or self.found.slot)
-            yield from map(PartTrouble, source_mistakes(facts, own=own))
+            captured = not self.file.runs_already
+            yield from map(PartTrouble, source_mistakes(facts, own=own, captured=captured))
             table = self.file.source.table if self.file.source else ""
             if table:
                 yield from self._table(cursor, table, publication)
@@ -345,13 +346,5 @@ def connector_state(name: str, status: Mapping[str, Any]) -> Iterator[str | Part
 def postgres_trouble(error: psycopg.Error) -> PartTrouble:
     """libpq's message; the remedy is added to an error of access."""
     told = " ".join(str(error).split())
-    remedies = {
-        "password authentication failed": "check PGPASSWORD, PGPASSFILE or passfile=",
-        "no password supplied": "set PGPASSWORD, PGPASSFILE or passfile=",
-        "SSL error": "name the authority that signed its certificate as sslrootcert=, or renew a"
-        " certificate that has expired",
-        "does not exist": "name another one",
-        "no pg_hba.conf entry": "let this host, user and database in, or write sslmode=",
-    }
-    remedy = next((text for part, text in remedies.items() if part in told), "")
+    remedy = login_remedy(told)
     return PartTrouble(f"{told}{f'; {remedy}' if remedy else ''}", UNREACHABLE)

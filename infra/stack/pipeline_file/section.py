@@ -200,6 +200,13 @@ class PipelineFile(Section, frozen=True, kw_only=True):
         """
         return any((self.source, self.kafka, self.registry, self.connect))
 
+    @property
+    def runs_already(self) -> bool:
+        """Whether a table and a tap are all that the run knows: the user's own pipeline leads from
+        one to the other.
+        """
+        return bool(self.source and self.tap) and not (self.kafka or self.capture)
+
 
 SECTIONS: dict[str, type[Section]] = {
     "source": SourceSection,

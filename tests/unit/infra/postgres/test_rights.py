@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.postgres.rights import ServerFacts, source_mistakes
+from infra.postgres.rights import ServerFacts, login_remedy, source_mistakes
 
 GOOD = ServerFacts(
     version="18.4",
@@ -45,6 +45,30 @@ def test_each_reason_has_its_remedy(changed: dict[str, object], remedy: str, alw
 
     assert remedy in told
     assert bool(list(source_mistakes(facts, own=True))) == always
+
+
+@pytest.mark.parametrize(("changed", "remedy", "always"), WRONG)
+def test_a_role_that_only_writes_needs_a_server_that_takes_rows(
+    changed: dict[str, object], remedy: str, always: bool
+) -> None:
+    facts = replace(GOOD, **changed)  # type: ignore[arg-type]
+
+    needed = always and "wal_level" not in changed
+    assert bool(list(source_mistakes(facts, captured=False))) == needed, remedy
+
+
+@pytest.mark.parametrize(
+    ("told", "remedy"),
+    [
+        ('FATAL:  password authentication failed for user "x"', "check PGPASSWORD"),
+        ("SSL error: certificate verify failed", "a certificate that has expired"),
+        ("server does not support SSL, but SSL was required", "sslmode=disable"),
+        ("connection refused", ""),
+    ],
+)
+def test_a_login_that_is_refused_has_a_remedy(told: str, remedy: str) -> None:
+    assert remedy in login_remedy(told)
+    assert bool(login_remedy(told)) == bool(remedy)
 
 
 def test_all_reasons_are_told_together() -> None:

@@ -60,6 +60,18 @@ def test_what_cannot_be_watched_is_told_with_the_remedy(
         provision(place)
 
 
+def test_each_of_several_tables_is_looked_at_and_watched_in_their_order(catalog: Any) -> None:
+    catalog.create_table("shop.items", pa.schema([("no", pa.int64()), ("probe", pa.string())]))
+    nobody: Any = None
+    both = "own.shop.orders,own.shop.items"
+
+    assert provision(both) == {}
+    assert ICEBERG.tap(nobody, both).table == "shop.orders,shop.items"  # type: ignore[attr-defined]
+    assert [side.table for side in ICEBERG.finals(nobody, both)] == ["shop.orders", "shop.items"]  # type: ignore[union-attr]
+    with pytest.raises(StackConfigError, match=r"table shop\.bare has no column 'probe'"):
+        provision("own.shop.orders,own.shop.bare")
+
+
 @pytest.mark.parametrize("place", ["orders", "own.orders", "own..orders"])
 def test_a_place_names_catalog_namespace_and_table(place: str) -> None:
     with pytest.raises(ValueError, match=r"is not CATALOG\.TABLE"):

@@ -121,6 +121,8 @@ class Pipeline:
     relayed: tuple[str, ...] = ()
     #: Whether the sink's warehouse is on a disk that is small enough to be filled.
     small_disk: bool = False
+    #: The fault that servers are prepared for, before anything is created on them.
+    prepared_for: str = ""
     #: The consumer group of somebody else's platform, whose lag is shown.
     group: str = ""
     #: The options that its sink and its transport brought along, by name.

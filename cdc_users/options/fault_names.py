@@ -71,10 +71,28 @@ _OWN_CONNECTOR: FaultNeed = (
     lambda pipeline: _captured(pipeline, "debezium") and not pipeline.connector,
     "a connector of the run's own; use --capture debezium without --connector",
 )
+_SMALL_DISK: FaultNeed = (
+    lambda _: may_mount(),
+    "the right to mount a tmpfs (Linux, root with CAP_SYS_ADMIN), to have a disk to fill",
+)
+#: The captures that read a slot which the run makes, and nothing but that slot.
+OWN_SLOT = ("debezium", "wal", "debezium-server")
 #: Everything that a fault may need of a pipeline, by name.
 NEEDS: Mapping[str, FaultNeed] = {
-    # Whether servers are ours does not depend on the pipeline (provision/allow_list.py checks it).
+    # Whether servers are ours, and processes, does not depend on the pipeline
+    # (provision/allow_list.py checks it).
     "stack": (lambda _: True, ""),
+    "process stack": (lambda _: True, ""),
+    "standby": (
+        lambda pipeline: (
+            _from_postgres(pipeline)
+            and pipeline.capture in OWN_SLOT
+            and pipeline.transport != "postgres"
+            and not (pipeline.connector or pipeline.sink_tap)
+        ),
+        f"a slot of the run's own that a standby can have; use --capture {', '.join(OWN_SLOT)}"
+        " without --connector and --sink-tap",
+    ),
     "database": (
         _from_postgres,
         "PostgreSQL as source; use --source postgres",
@@ -127,10 +145,8 @@ NEEDS: Mapping[str, FaultNeed] = {
     ),
     "reference postgres sink": _REFERENCE_POSTGRES,
     "sink relay": _REFERENCE_POSTGRES,
-    "small disk": (
-        lambda _: may_mount(),
-        "the right to mount a tmpfs (Linux, root with CAP_SYS_ADMIN), to have a disk to fill",
-    ),
+    "small disk": _SMALL_DISK,
+    "small server disk": _SMALL_DISK,
     "kafka relay": (
         lambda pipeline: (
             transports().by_name[pipeline.transport].of_kafka and not pipeline.platform

@@ -59,17 +59,22 @@ def _watched(options: Options) -> Pipeline:
 def _step(
     name: str, options: Options, watched: Pipeline, stage: LoadStage, fault: PlannedFault
 ) -> Step:
-    small = "small disk" in faults().by_name[fault.name].needs
+    done = faults().by_name[fault.name]
+    prepared = dataclasses.replace(
+        watched,
+        small_disk="small disk" in done.needs,
+        prepared_for=fault.name if done.prepare is not None else "",
+    )
     words = [name, fault.name] + [f"round-{fault.round}"] * (options.rounds > 1)
     return Step(
         "-".join(words),
         "paced",
         schedule_of(options, (stage,)),
-        dataclasses.replace(watched, small_disk=small),
+        prepared,
         options.lanes,
         options.rows_per_transaction,
         fault=fault,
-        alone=faults().by_name[fault.name].lasting,
+        alone=done.lasting or done.prepare is not None,
     )
 
 

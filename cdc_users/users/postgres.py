@@ -90,6 +90,8 @@ class PostgresUser(LaneUser):
         if self._session is None:
             self._dsn = target.dsn
             self._session = open_session(target, share.assignment.run, workload.insert_method)
+        if self._session.ended():  # a server was started again between two steps
+            self._session.close()
         with contextlib.suppress(*self._session.failures):
             self._session.ready()  # if this fails, each arrival tries again and reports the error
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -64,6 +65,10 @@ def _no_webhook(how: str) -> None:
     raise StackError(f"there is no webhook receiver of the run's own that could answer {how!r}")
 
 
+def _no_directory(server: str) -> Path:
+    raise StackError(f"the directory of {server} is not known here")
+
+
 @dataclass(slots=True)
 class FaultGround:
     """Where a fault is done: the servers, the run's objects, and the actions on processes.
@@ -77,6 +82,8 @@ class FaultGround:
     act: ServerActions
     #: Makes the webhook receiver answer in some way (cdc_users/observe/taps/answer.py).
     answer_as: Callable[[str], None] = _no_webhook
+    #: The directory of a server of this checkout's process stack, by the server's name.
+    directory: Callable[[str], Path] = _no_directory
     #: The relays before servers, by place (RELAYED). A relay and its trouble end with the run that
     #: had it.
     relays: Mapping[str, Relay] = field(default_factory=dict)
@@ -97,13 +104,15 @@ class Fault:
 
     `does` and `better` (how to reduce its effect) are sentences for people. `on` is its target: a
     server, a process of the run, or an object. `inject` does it. `heal` undoes it, whatever state
-    it is in, and may be called twice. A fault that does not `hold` is over at once. `without` names
-    a process of the run that is stopped before the fault and started again afterwards. `needs` are
-    names of Need. `repeats_s` is how many seconds of load may come again because of it; `allows`
-    are further thresholds of its step. `explains` are patterns (re) for the beginnings of sentences
-    about its consequences: which server restarted, what was altered. With `stops_writers` the
-    source takes no writes meanwhile, so arrivals may fail. Nothing can repair what a `lasting`
-    fault leaves, so the next step gets another pipeline.
+    it is in, and may be called twice. `prepare` changes servers before the run creates anything on
+    them; `await_ready` returns when they are ready, which may need the load; `restore` undoes the
+    preparation as `heal` does. None of these three knows the run's objects. A fault that does not
+    `hold` is over at once. `without` names a process of the run that is stopped before the fault
+    and started again afterwards. `needs` are names of Need. `repeats_s` is how many seconds of load
+    may come again because of it; `allows` are further thresholds of its step. `explains` are
+    patterns (re) for the beginnings of sentences about its consequences: which server restarted,
+    what was altered. With `stops_writers` the source takes no writes meanwhile, so arrivals may
+    fail. Nothing can repair what a `lasting` fault leaves, so the next step gets another pipeline.
     """
 
     name: str
@@ -111,6 +120,9 @@ class Fault:
     on: str
     inject: FaultDeed
     heal: FaultDeed = _nothing
+    prepare: FaultDeed | None = None
+    await_ready: FaultDeed = _nothing
+    restore: FaultDeed = _nothing
     holds: bool = True
     without: str = ""
     needs: tuple[str, ...] = ()
@@ -133,6 +145,23 @@ def faults() -> Offer[Fault]:
     return offered(
         "infra.faults.catalogue", Fault, FAULT_GROUP, lambda fault: (fault.on, fault.name)
     )
+
+
+def has_standby(name: str) -> bool:
+    """Whether a fault's preparation adds a standby, which the run's slots shall survive on."""
+    return bool(name) and "standby" in faults().by_name[name].needs
+
+
+def prepare(name: str, ground: FaultGround) -> None:
+    """Change the servers as a fault needs them."""
+    deed = faults().by_name[name].prepare
+    if deed is not None:
+        deed(ground)
+
+
+def restore(name: str, ground: FaultGround) -> None:
+    """Undo a fault's preparation, whatever state it is in; it may be undone already."""
+    faults().by_name[name].restore(ground)
 
 
 def inject(name: str, ground: FaultGround) -> None:

@@ -20,6 +20,11 @@ COMMAND_S = 10.0
 CAP_SYS_ADMIN = 21
 STATUS = Path("/proc/self/status")
 BALLAST = "ballast"
+COPY_S = 60.0
+#: The unit of st_blocks (stat(2)).
+BLOCK_BYTES = 512
+#: Names beside a directory that is moved: what it held, half a copy, and what is being removed.
+KEPT, PART, GONE = "kept", "part", "gone"
 #: What was free may be taken by others before it is ours.
 FILL_ATTEMPTS = 100
 
@@ -37,8 +42,14 @@ def may_mount(status: Path = STATUS) -> bool:
 
 
 def mount_small(directory: Path, size_bytes: int = SIZE_BYTES) -> None:
-    """Put a small disk over an empty directory; raises StackError."""
-    options = f"size={size_bytes},mode=0700,nosuid,nodev,noexec"
+    """Put a small disk over an empty directory, for its owner; raises StackError."""
+    try:
+        owner = directory.stat()
+    except OSError as error:
+        raise StackError(f"a disk over {directory} cannot be done: {error.strerror}") from error
+    options = (
+        f"size={size_bytes},mode=0700,uid={owner.st_uid},gid={owner.st_gid},nosuid,nodev,noexec"
+    )
     _run("mount", "-t", "tmpfs", "-o", options, "locust-cdc", str(directory))
 
 
@@ -46,6 +57,72 @@ def unmount(directory: Path) -> None:
     """Remove the disk with everything on it, even while it is in use; it may be gone already."""
     if os.path.ismount(directory):
         _run("umount", "--lazy", str(directory))
+
+
+def _beside(directory: Path, word: str) -> Path:
+    return directory.with_name(f"{directory.name}.{word}")
+
+
+def is_moved(directory: Path) -> bool:
+    """Whether `move_onto` has begun and `move_back` has not ended."""
+    return os.path.ismount(directory) or _beside(directory, KEPT).exists()
+
+
+def move_onto(directory: Path, spare_bytes: int) -> None:
+    """Move a directory onto a small disk with this much room left; nobody may use it meanwhile.
+
+    What it holds is whole at any moment in one of two places: beside it, until everything is on the
+    small disk, and there from then on. Raises StackError.
+    """
+    kept = _beside(directory, KEPT)
+    directory.rename(kept)
+    _make_like(kept, directory)
+    mount_small(directory, _used_bytes(kept) + spare_bytes)
+    _copy(kept, directory)
+    _remove(kept)
+
+
+def move_back(directory: Path) -> None:
+    """Move a directory off its small disk, whatever `move_onto` or this function has reached; it
+    may be back already.
+    """
+    kept, part = _beside(directory, KEPT), _beside(directory, PART)
+    _remove(part)
+    if os.path.ismount(directory) and not kept.exists():
+        _make_like(directory, part)
+        _copy(directory, part)
+        part.rename(kept)
+    if kept.exists():
+        unmount(directory)
+        _remove(directory)
+        kept.rename(directory)
+
+
+def _make_like(model: Path, directory: Path) -> None:
+    """Make an empty directory of the model's owner."""
+    found = model.stat()
+    directory.mkdir(mode=0o700)
+    os.chown(directory, found.st_uid, found.st_gid)
+
+
+def _used_bytes(directory: Path) -> int:
+    """The room on the disk; files with holes need less than their size."""
+    return sum(path.lstat().st_blocks * BLOCK_BYTES for path in directory.rglob("*"))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy all files. Holes stay holes, and zeros stay zeros: PostgreSQL fills a segment with zeros
+    so that later writes to it need no room.
+    """
+    _run("cp", "--archive", "--sparse=auto", f"{source}/.", str(target), limit_s=COPY_S)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory, at one moment for whoever looks for it; there may be none."""
+    gone = _beside(directory, GONE)
+    shutil.rmtree(gone, ignore_errors=True)
+    if directory.exists():
+        shutil.rmtree(directory.rename(gone))
 
 
 def fill(directory: Path) -> None:
@@ -70,7 +147,7 @@ def empty(directory: Path) -> None:
     (directory / BALLAST).unlink(missing_ok=True)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str, limit_s: float = COMMAND_S) -> None:
     try:
         done = subprocess.run(
             command,
@@ -78,7 +155,7 @@ def _run(*command: str) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=COMMAND_S,
+            timeout=limit_s,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -15,10 +15,14 @@ class SlotError(Exception):
     """A slot that cannot be dropped; the message names the process that holds it."""
 
 
-def create_slot(connection: Connection[Any], name: str) -> None:
-    """Create a logical slot for pgoutput; its publication must exist before it."""
+def create_slot(connection: Connection[Any], name: str, *, failover: bool = False) -> None:
+    """Create a logical slot for pgoutput; its publication must exist before it. With `failover`
+    (PostgreSQL 17) standbys have it too.
+    """
+    wanted = ", failover => true" if failover else ""
+    query = f"SELECT pg_create_logical_replication_slot(%s, 'pgoutput'{wanted})"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
+        cursor.execute(query.encode(), (name,))
 
 
 def drop_slot(connection: Connection[Any], name: str) -> None:

@@ -11,20 +11,32 @@ import asyncio
 import os
 import sys
 import tempfile
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import requests
+from confluent_kafka.admin import AdminClient
+
 from cdc_users.measure.ledger.ledger import Arrivals
+from infra.client.kafka import kafka_settings
 from infra.platform.consume.buffer import Buffer
 from infra.platform.options import mistakes, parser
+from infra.platform.process.error import PlatformError
 from infra.platform.process.telemetry_server import TelemetryServer
 from infra.platform.service import run
 from infra.platform.sinks.batch import Batch, Chunk, Partition
 from infra.platform.sinks.connector import WriteStatus
+from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.platform.sinks.webhook.sink import WebhookSink
 
 UNLIMITED = 10**9
 #: How long before it happens a write is said to be done.
 BOAST_S = 0.3
+#: How often a quitter looks, and how long it waits for an answer.
+WATCH_S, PATIENCE_S = 0.1, 2.0
 
 
 class UnboundedBuffer(Buffer):
@@ -123,9 +135,79 @@ class FullBuffer(Buffer):
         return 0
 
 
-def lame(run: str) -> type[Buffer]:
+class QuitterBuffer(Buffer):
+    """Sound until `outage` is set; from then on it has never any room, whatever comes back."""
+
+    outage = threading.Event()
+
+    @property
+    def free(self) -> int:
+        """None after the outage."""
+        return 0 if self.outage.is_set() else super().free
+
+    def ready(self, room: int) -> list[Partition]:
+        """No partition after the outage."""
+        return [] if self.outage.is_set() else super().ready(room)
+
+
+def quitter(there: Callable[[], object]) -> type[Buffer]:
+    """A buffer that gives up as soon as a question, asked all the time, is not answered."""
+
+    def watch() -> None:
+        while True:
+            try:
+                there()
+            except Exception:  # noqa: BLE001 - whatever a client raises
+                QuitterBuffer.outage.set()
+                return
+            time.sleep(WATCH_S)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return QuitterBuffer
+
+
+def without_broker(options: Namespace) -> type[Buffer]:
+    """Gives up when the broker does not answer."""
+    client = AdminClient(kafka_settings(options.bootstrap, {"log_level": 0}))
+    return quitter(lambda: client.list_topics(timeout=PATIENCE_S))
+
+
+def without_registry(options: Namespace) -> type[Buffer]:
+    """Gives up when the schema registry does not answer."""
+    return quitter(lambda: requests.get(options.schema_registry, timeout=PATIENCE_S))
+
+
+def without_sink(_: Namespace) -> type[Buffer]:
+    """Gives up when a write to the Postgres sink fails."""
+    write = PostgresSink.write
+
+    async def once(sink: PostgresSink, batch: Batch) -> WriteStatus:
+        try:
+            return await write(sink, batch)
+        except PlatformError:
+            QuitterBuffer.outage.set()
+            raise
+
+    PostgresSink.write = once  # type: ignore[method-assign]
+    return QuitterBuffer
+
+
+def after_pause(_: Namespace) -> type[Buffer]:
+    """Gives up when it has stood still."""
+    last_s = [time.monotonic()]
+
+    def look() -> None:
+        now_s = time.monotonic()
+        stood_s, last_s[0] = now_s - last_s[0], now_s
+        if stood_s > PATIENCE_S:
+            raise TimeoutError(f"{stood_s:.1f} s")
+
+    return quitter(look)
+
+
+def lame(options: Namespace) -> type[Buffer]:
     """A sound buffer in the platform's first life of a run; in its second it takes in nothing."""
-    before = Path(tempfile.gettempdir()) / f"locust-cdc-lame-{run}"
+    before = Path(tempfile.gettempdir()) / f"locust-cdc-lame-{options.run}"
     if before.exists():
         before.unlink()
         return FullBuffer
@@ -145,16 +227,23 @@ DEFECTS = {
     "skips": SkippingBuffer,
     "boasts": BoastingBuffer,
 }
-#: What is sound until it is started again.
-LAME = "lame"
+#: What is sound until something happens to it, by the options of the platform.
+TRAITS: Mapping[str, Callable[[Namespace], type[Buffer]]] = {
+    "lame": lame,
+    "gives-up-without-broker": without_broker,
+    "gives-up-without-registry": without_registry,
+    "gives-up-without-sink": without_sink,
+    "gives-up-after-pause": after_pause,
+}
 
 
 def main() -> int:
     """Like the platform's own, with one more option."""
     top = parser("python -m tests.scenarios.broken_platform")
-    top.add_argument("--defect", required=True, choices=sorted([*DEFECTS, LAME]))
+    top.add_argument("--defect", required=True, choices=sorted([*DEFECTS, *TRAITS]))
     options = top.parse_args()
-    broken = lame(options.run) if options.defect == LAME else DEFECTS[options.defect]
+    trait = TRAITS.get(options.defect)
+    broken = DEFECTS[options.defect] if trait is None else trait(options)
     return run(options, mistakes(options, os.environ), broken)
 
 

@@ -15,6 +15,7 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackError
 from infra.stack.find.locate import locate
 from infra.stack.supervise.state import CHECKOUT
+from tests.real_stack import server_processes
 from tests.scenarios.locust_process import NOTHING, LocustProcess, await_that, leftovers
 
 SHORT = ("--rate", "50", "--steady", "2s", "--hold", "2s", "--recover", "40s")
@@ -70,30 +71,50 @@ def answers() -> bool:
         return False
 
 
+#: A platform that does not come back from a fault of each family.
+GIVES_UP = {
+    "kill-platform": "lame",
+    "pause-platform": "gives-up-after-pause",
+    "kill-kafka": "gives-up-without-broker",
+    "pause-kafka": "gives-up-without-broker",
+    "pause-registry": "gives-up-without-registry",
+    "kill-postgres": "gives-up-without-sink",
+}
+
+
 @pytest.mark.soak
+@pytest.mark.parametrize("fault", GIVES_UP)
 def test_a_platform_that_does_not_recover_is_told_as_that_within_its_limit(
-    stack: Endpoints, results: Path
+    stack: Endpoints, results: Path, fault: str
 ) -> None:
-    broken = [sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", "lame"]
-    limits = ("--recover", "5s", "--drain-timeout", "20s")
+    broken = [sys.executable, "-m", "tests.scenarios.broken_platform", "--defect", GIVES_UP[fault]]
+    limits = ("--hold", "4s", "--recover", "5s", "--drain-timeout", "20s")
     run = LocustProcess(
         "faults",
         results,
-        *SHORT[:-2],
+        *SHORT[:-4],
         *limits,
         "--faults",
-        "kill-platform",
+        fault,
         "--platform",
         shlex.join(broken),
     )
 
-    assert run.wait() == 1, run.output
+    assert run.wait(DEADLINE_S) == 1, run.output
     reasons = run.result()["reasons"]
-    assert any("has not recovered from kill-platform" in reason for reason in reasons), reasons
+    assert any(f"has not recovered from {fault}" in reason for reason in reasons), reasons
     assert "benchmark.stall" in run.output
     assert leftovers(stack) == NOTHING
 
 
+#: The options without which a fault cannot be done.
+ELSEWHERE_ONLY = {
+    "lock-catalog": ("--sink", "iceberg"),
+    "concurrent-commits": ("--sink", "iceberg"),
+    "full-warehouse": ("--sink", "iceberg"),
+    "webhook-hangs": ("--sink", "webhook"),
+    "kill-reader": ("--capture", "wal", "--sink", "counting"),
+}
 #: One fault of each kind that something must undo.
 UNDONE = (
     "kill-connect",
@@ -113,6 +134,13 @@ UNDONE = (
     "half-open-connections",
     "silent-sink-network",
     "kill-platform",
+    "add-partitions",
+    "silent-kafka-network",
+    "planned-fail-over",
+    "kill-primary",
+    "full-broker-disk",
+    "full-wal-disk",
+    *ELSEWHERE_ONLY,
 )
 
 
@@ -122,7 +150,8 @@ def test_what_a_killed_run_has_done_is_undone_by_the_next(
     stack: Endpoints, results: Path, fault: str
 ) -> None:
     times = (*SHORT[:-4], "--hold", "60s")
-    run = LocustProcess("faults", results, *times, "--faults", fault)
+    options = ELSEWHERE_ONLY.get(fault, ())
+    run = LocustProcess("faults", results, *times, "--faults", fault, *options)
     run.await_output("benchmark.fault.inject")
     run.child("cdc_users.pipeline.provision.steward").kill()
     run.signal(signal.SIGKILL)
@@ -130,8 +159,28 @@ def test_what_a_killed_run_has_done_is_undone_by_the_next(
 
     again = LocustProcess("throughput", results / "again", "--rows", "10")
 
-    assert again.wait() == 0, again.output
+    assert again.wait(DEADLINE_S) == 0, again.output
     assert answers()
+    assert leftovers(stack) == NOTHING
+    assert "locust-cdc" not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+    assert not any("primary_slot_name" in " ".join(item.cmdline()) for item in server_processes())
+
+
+@pytest.mark.soak
+def test_the_same_seed_does_the_same_faults_at_the_same_planned_times(
+    stack: Endpoints, results: Path
+) -> None:
+    quick = "end-walsender,vacuum-full,widen-column"
+    plans = []
+    for number, seed in enumerate(("7", "7", "8")):
+        place = results / str(number)
+        run = LocustProcess("faults", place, *SHORT, "--faults", quick, "--seed", seed)
+        assert run.wait(DEADLINE_S) == 0, run.output
+        plans.append([(row["name"], row["round"], row["planned_s"]) for row in faults_of(place)])
+
+    assert plans[0] == plans[1]
+    assert len(plans[0]) == 3
+    assert plans[0] != plans[2]
     assert leftovers(stack) == NOTHING
 
 

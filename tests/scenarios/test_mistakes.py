@@ -45,6 +45,27 @@ def of(scenario: str, words: str, line: str) -> Mistake:
     return Mistake(words, line, scenario)
 
 
+#: Servers of the user's own that are not on this machine, and such that nobody asks on it.
+ELSEWHERE = {
+    "postgres": "db.example:5432",
+    "kafka": "kafka.example:9092",
+    "registry": "registry.example:8081",
+    "connect": "connect.example:8083",
+}
+NOBODY_HERE = {name: f"127.0.0.1:{port}" for port, name in enumerate(ELSEWHERE, start=1)}
+
+
+def own_servers(places: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment that names these servers as the user's own."""
+    host, _, port = places["postgres"].partition(":")
+    return {
+        "CDC_POSTGRES_DSN": f"host={host} port={port} user=ada dbname=shop",
+        "CDC_KAFKA_BOOTSTRAP": places["kafka"],
+        "CDC_SCHEMA_REGISTRY_URL": f"http://{places['registry']}",
+        "CDC_CONNECT_URL": f"http://{places['connect']}",
+    }
+
+
 MISTAKES = [
     # What cannot be read.
     Mistake("--rate=", "--rate needs a value (arrivals per second); leave it out to give none"),
@@ -116,6 +137,27 @@ MISTAKES = [
         "faults",
         "--faults kill-conect",
         "--faults: 'kill-conect' is no fault; did you mean kill-connect?",
+    ),
+    of("faults", "--rounds 0", "--rounds: '0' must be at least 1"),
+    of(
+        "faults",
+        "--faults kill-reader",
+        "--faults kill-reader needs the direct reader; use --capture wal",
+    ),
+    Mistake(
+        f"--faults end-walsender --allow-target {','.join(ELSEWHERE.values())}",
+        f"--faults end-walsender would disturb {', '.join(ELSEWHERE.values())}, which is not on"
+        f" this machine; if that may be, add --allow-fault {','.join(ELSEWHERE.values())}",
+        "faults",
+        environment=own_servers(ELSEWHERE),
+    ),
+    Mistake(
+        "--faults pause-kafka",
+        "--faults pause-kafka kills or stops a server, and only those that this checkout has"
+        " started are its to kill; name a command for it in [commands] of the pipeline file"
+        " (docs/pipeline.md), unset CDC_STACK, or name other faults",
+        "faults",
+        environment=own_servers(NOBODY_HERE),
     ),
     Mistake("--smoke perhaps", "--smoke: 'perhaps' is neither yes nor no"),
     Mistake(

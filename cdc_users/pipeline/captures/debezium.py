@@ -34,6 +34,7 @@ def _provision(ground: Ground) -> MadeNames:
         topic_prefix=f"{TOPIC_PREFIX}.{name}" if own else TOPIC_PREFIX,
         tables=own or tuple(f"{name}.{table}" for table in ground.tables),
         tuning="throughput" if ground.tuning == "throughput" else "latency",
+        failover=ground.failover,
     )
     create_connector(ground.endpoints, connector)
     wait_until_streaming(ground.endpoints, connector, STREAMING_DEADLINE_S)

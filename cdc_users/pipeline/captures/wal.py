@@ -15,7 +15,7 @@ def provision_slot(ground: Ground) -> MadeNames:
     from infra.postgres.slot import create_slot
 
     with ground.postgres() as connection:
-        create_slot(connection, ground.note("slot", ground.name))
+        create_slot(connection, ground.note("slot", ground.name), failover=ground.failover)
     return {"slot": ground.name, "stream": stream(ground)}
 
 

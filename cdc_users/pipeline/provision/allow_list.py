@@ -20,6 +20,7 @@ from infra.mariadb.address import MariadbAddress
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
+from infra.stack.servers import standby
 from infra.validate import is_loopback
 
 _TAKEN_BY_DEBEZIUM = re.compile(r"[a-zA-Z0-9_.-]+")
@@ -178,6 +179,20 @@ def refused_faults(
             f"--faults {','.join(relayed)} needs servers on this machine, before which a relay on"
             " loopback can stand; use the process stack, or name other faults"
         )
+    moved = [fault.name for fault in known if "process stack" in fault.needs]
+    if moved and kind != "process":
+        found.append(
+            f"--faults {','.join(moved)} needs servers that this checkout has started as processes"
+            " on this machine; unset CDC_STACK and use the process stack, or name other faults"
+        )
+    replaced = [fault.name for fault in known if "standby" in fault.needs]
+    version = endpoints.versions.get("postgres", "")
+    if replaced and kind == "process" and _major(version) < standby.OLDEST_MAJOR:
+        found.append(
+            f"--faults {','.join(replaced)} needs PostgreSQL {standby.OLDEST_MAJOR} or newer, which"
+            f" copies slots to standbys, and this one is {version}; name another one in"
+            " CDC_POSTGRES_BIN and start the stack again, or name other faults"
+        )
     before_kafka = [fault.name for fault in known if "kafka relay" in fault.needs]
     if before_kafka and kind == "process" and not endpoints.kafka_beside:
         found.append(
@@ -191,6 +206,11 @@ def refused_faults(
             f" machine; if that may be, add --allow-fault {','.join(foreign)}"
         )
     return found
+
+
+def _major(version: str) -> int:
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found else 0
 
 
 def stream_mistakes(pipelines: Iterable[Pipeline], allowed: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from cdc_users.measure.wire import WireError, decode, encode
 from cdc_users.pipeline.provision.message import (
     AskHealth,
     AwaitCommitted,
+    AwaitReady,
     CloseSteward,
     HealFault,
     Health,
@@ -113,13 +114,18 @@ class StewardClient:
 
     def prepare(self, request: PreparePipeline) -> Names:
         """Create one pipeline's objects; returns their names."""
-        return self._ask(request, Names, PREPARE_S)
+        servers_s = INJECT_S if request.pipeline.prepared_for else 0.0
+        return self._ask(request, Names, PREPARE_S + servers_s)
 
     def committed(self) -> None:
         """Wait until Connect has stored the position of the run's connector, after an event has
         passed it.
         """
         self._ask(AwaitCommitted(), Problems, COMMITTED_S)
+
+    def await_ready(self) -> None:
+        """Wait, under load, until the fault can be done that the servers were prepared for."""
+        self._ask(AwaitReady(), Problems, INJECT_S)
 
     def inject(self, fault: str, objects: FaultObjects, allowed: Sequence[str]) -> None:
         """Do a fault to the servers or to the run's objects; `allowed` servers may be outside

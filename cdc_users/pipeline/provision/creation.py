@@ -19,6 +19,7 @@ from cdc_users.pipeline.provision.message import PreparePipeline
 from cdc_users.pipeline.sink_tap import sink_taps
 from cdc_users.scenario import Pipeline, listed
 from cdc_users.users.workload.workload import OPERATIONS
+from infra.faults.fault import has_standby
 from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.settings import TOPIC_PREFIX
@@ -128,6 +129,7 @@ class Creation:
             server=lambda source: self._emulators().server(source),
             source=pipeline.source,
             own=_own_tables(request),
+            failover=has_standby(pipeline.prepared_for),
         )
 
     def _emulators(self) -> CloudStreams:

@@ -69,3 +69,5 @@ class Ground:
     server: Callable[[str], str]
     source: str = "postgres"
     own: OwnTables = field(default_factory=OwnTables)
+    #: Whether a standby of the source's server shall have the slots too.
+    failover: bool = False

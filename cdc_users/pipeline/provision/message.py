@@ -48,6 +48,10 @@ class AskHealth(Versioned, frozen=True, kw_only=True, tag_field="do", tag="healt
     """Report what has happened to the servers since the pipeline was prepared."""
 
 
+class AwaitReady(Versioned, frozen=True, kw_only=True, tag_field="do", tag="ready"):
+    """Wait, under load, until the fault can be done that the servers were prepared for."""
+
+
 class InjectFault(Versioned, frozen=True, kw_only=True, tag_field="do", tag="inject"):
     """Do a fault to the servers or to the run's objects; the journal has it before that.
 
@@ -76,6 +80,7 @@ StewardRequest = (
     | PreparePipeline
     | AwaitCommitted
     | AskHealth
+    | AwaitReady
     | InjectFault
     | HealFault
     | ReleasePipeline

@@ -28,9 +28,9 @@ from cdc_users.measure.offset import ONE_CLOCK
 from cdc_users.measure.wire import WireError, decode, encode
 from cdc_users.pipeline.captures.debezium import STREAMING_DEADLINE_S
 from cdc_users.pipeline.provision import kafka_topics
-from cdc_users.pipeline.provision.allow_list import fault_mistakes, stack_mistakes
-from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction, undo_faults
-from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal, abandoned
+from cdc_users.pipeline.provision.allow_list import stack_mistakes
+from cdc_users.pipeline.provision.cleanup.affliction import undo_faults
+from cdc_users.pipeline.provision.cleanup.journal import Journal, abandoned
 from cdc_users.pipeline.provision.cleanup.removal import remove_all, remove_objects
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, broken, changes, look
@@ -39,6 +39,7 @@ from cdc_users.pipeline.provision.limit import within
 from cdc_users.pipeline.provision.message import (
     AskHealth,
     AwaitCommitted,
+    AwaitReady,
     CloseSteward,
     HealFault,
     Health,
@@ -53,6 +54,7 @@ from cdc_users.pipeline.provision.message import (
     StewardRequest,
 )
 from cdc_users.pipeline.provision.relays import RunRelays
+from cdc_users.pipeline.provision.run_faults import RunFaults
 from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing
@@ -102,8 +104,8 @@ class Steward:
         self._clouds: list[CloudStreams] = []
         self._made: Creation | None = None
         self._use: StackUse | None = None
-        self._affliction: Affliction | None = None
         self._relays = RunRelays()
+        self._faults: RunFaults
         self._watched, self._before = RunObjects(), Condition()
 
     def answer(self, request: StewardRequest) -> StackFound | Names | Health | Problems:
@@ -113,6 +115,9 @@ class Steward:
                 return self.open(request)
             case PreparePipeline():
                 fetch_files(request.pipeline, self._endpoints())
+                if fault := request.pipeline.prepared_for:
+                    what = f"preparing the servers for {fault}"
+                    within(INJECT_S, what, lambda: self._faults.prepare(fault, self._endpoints()))
                 return within(
                     PREPARE_S,
                     "preparing the pipeline",
@@ -121,6 +126,8 @@ class Steward:
                 )
             case AwaitCommitted():
                 return self.committed()
+            case AwaitReady():
+                return within(INJECT_S, "waiting for servers", self.await_ready)
             case InjectFault():
                 return within(INJECT_S, f"the fault {request.fault}", lambda: self.inject(request))
             case HealFault():
@@ -149,6 +156,7 @@ class Steward:
             self._clear(old, tried)
         self._found.endpoints.adopt(os.environ)
         self._journal = self._new_journal(self._found.endpoints)
+        self._faults = RunFaults(self._checkout, self._journal, self._relays.by_place)
         return self._found
 
     def _undo_faults(self) -> dict[Path, Sequence[str]]:
@@ -283,22 +291,18 @@ class Steward:
         )
 
     def inject(self, request: InjectFault) -> Problems:
-        """Do a fault. The journal has it before, so it is undone whatever happens to this run."""
-        refused = fault_mistakes(self._checkout, os.environ, [request.fault], request.allowed)
-        if refused:
-            raise StackConfigError("; ".join(refused))
-        self._affliction = done = Affliction(request.fault, request.objects, self._relays.by_place)
-        self._note(FAULT, done.as_text())
-        done.inject(self._endpoints())
+        """Do a fault; undone whatever happens to this run."""
+        self._faults.inject(request, self._endpoints())
+        return Problems()
+
+    def await_ready(self) -> Problems:
+        """Return when the fault can be done that the servers were prepared for."""
+        self._faults.await_ready(self._endpoints())
         return Problems()
 
     def heal(self) -> Problems:
         """Undo the last fault, if there is one."""
-        done, self._affliction = self._affliction, None
-        if done is not None:
-            assert self._journal is not None
-            done.heal(self._endpoints())
-            self._journal.gone(Entry(FAULT, done.as_text()))
+        self._faults.heal(self._endpoints())
         return Problems()
 
     def release(self) -> Problems:

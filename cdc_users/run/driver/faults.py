@@ -80,6 +80,8 @@ class FaultDriver:
         try:
             while not self.state.t0_us and not self._interrupted:
                 gevent.sleep(POLL_S)  # the step has not been announced
+            if self._fault.prepare is not None and not self._interrupted:
+                self._aside(self.steward.await_ready)
             self._look_until(planned.inject_at_s)
             if self.over or self.run.stopping:
                 return

@@ -33,6 +33,12 @@ class Session(Protocol):
         it. After an error of the connection COMMIT may have been carried out.
         """
 
+    def ended(self) -> bool:
+        """Whether the server has ended the connection since it was used; False where that cannot be
+        seen without a request.
+        """
+        return False
+
     def close(self) -> None:
         """Close the connection."""
 

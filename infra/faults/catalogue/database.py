@@ -25,7 +25,8 @@ RENAMED = "notes"
 ALTERED, REWRITTEN = "somebody altered source table", "somebody emptied or rewrote source table"
 
 
-def _connect(ground: FaultGround, *, autocommit: bool = True) -> Connection[Any]:
+def connect_source(ground: FaultGround, *, autocommit: bool = True) -> Connection[Any]:
+    """A connection to the source's database, as the user of the stack."""
     return psycopg.connect(
         ground.endpoints.postgres_dsn,
         autocommit=autocommit,
@@ -35,7 +36,7 @@ def _connect(ground: FaultGround, *, autocommit: bool = True) -> Connection[Any]
 
 
 def _execute(ground: FaultGround, *statements: sql.Composed) -> None:
-    with closing(_connect(ground)) as connection:
+    with closing(connect_source(ground)) as connection:
         for statement in statements:
             connection.execute(statement)
 
@@ -65,7 +66,7 @@ def _end_walsender(ground: FaultGround) -> None:
 def _drop_slot(ground: FaultGround) -> None:
     """Its reader returns within milliseconds, so repeat until the slot is free for a moment."""
     slot, deadline_s = sql.Literal(ground.objects.slot), time.monotonic() + DROP_S
-    with closing(_connect(ground)) as connection:
+    with closing(connect_source(ground)) as connection:
         while True:
             reader = connection.execute(_READER.format(slot)).fetchone()
             if reader is None:
@@ -125,7 +126,7 @@ def _rename(ground: FaultGround, old: str, new: str) -> None:
     """Rename a column of the source table, if it still has that name."""
     named = "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
     schema, table = ground.objects.schema, ground.objects.tables[0]
-    with closing(_connect(ground)) as connection:
+    with closing(connect_source(ground)) as connection:
         if connection.execute(f"{named} AND column_name = %s", (schema, table, old)).fetchone():
             connection.execute(
                 sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
@@ -165,7 +166,7 @@ def _truncate(ground: FaultGround) -> None:
 
 
 def _keep_wal(ground: FaultGround) -> None:
-    with closing(_connect(ground)) as connection:
+    with closing(connect_source(ground)) as connection:
         connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
         connection.execute("SELECT pg_reload_conf()")
     _drop_beside(ground)
@@ -180,7 +181,7 @@ def _invalidate_slot(ground: FaultGround) -> None:
         "INSERT INTO {} SELECT number, repeat('x', 1000) FROM generate_series(1, 5000) AS number"
     ).format(_side_table(ground))
     deadline_s = time.monotonic() + INVALID_S
-    with closing(_connect(ground)) as connection:
+    with closing(connect_source(ground)) as connection:
         _keep_little_wal(connection, deadline_s)
         while _wal_status(connection, ground.objects.slot) != "lost":
             if time.monotonic() > deadline_s:
@@ -217,7 +218,7 @@ def _idle_in_transaction(ground: FaultGround) -> None:
         ground,
         sql.SQL("CREATE TABLE IF NOT EXISTS {} (id bigint, note text)").format(_side_table(ground)),
     )
-    connection = ground.held.enter_context(closing(_connect(ground, autocommit=False)))
+    connection = ground.held.enter_context(closing(connect_source(ground, autocommit=False)))
     connection.execute(sql.SQL("INSERT INTO {} VALUES (1, 'idle')").format(_side_table(ground)))
 
 

@@ -42,6 +42,8 @@ class DebeziumConnector:
     topic_prefix: str
     tables: tuple[str, ...]
     tuning: Tuning = "latency"
+    #: Whether standbys have its slot too (PostgreSQL 17).
+    failover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         **_encryption(place, endpoints.postgres_ca_from_connect, os.environ),
         "plugin.name": "pgoutput",
         "slot.name": connector.slot,
+        **({"slot.failover": "true"} if connector.failover else {}),
         # The harness creates and drops the publication, so that a crash of either side leaves a
         # known state.
         "publication.name": connector.publication,

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,11 @@ class Cluster:
     port: int
     owner: Account | None
     passwords: StackPasswords
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.place / "data"
 
 
 def dsn(port: int, passfile: Path | None = None, authority: Path | None = None) -> str:
@@ -149,45 +154,69 @@ def _copy_install(package: Path, version_directory: str, place: Path) -> None:
         shutil.copytree(libraries, place / libraries.name)
 
 
+def _is_copied(cluster: Cluster) -> bool:
+    return cluster.owner is not None and not _open_to_all(cluster.binaries)
+
+
+def reachable(cluster: Cluster) -> Path:
+    """The directory of the programs, as the cluster's account reaches it."""
+    binaries = cluster.binaries
+    if not _is_copied(cluster):
+        return binaries
+    return cluster.place / binaries.parents[1].name / binaries.parent.name / "bin"
+
+
+def server_command(cluster: Cluster, data: Path, port: int) -> list[str]:
+    """The command line of a server of the cluster on a data directory and a port."""
+    settings = {**postgres(Listener(HOST, port, HOST)), "unix_socket_directories": ""}
+    fixed = {name: value for name, value in settings.items() if name not in ALTERABLE}
+    return [str(reachable(cluster) / "postgres"), "-D", str(data), *flags(fixed)]
+
+
+def write_for(owner: Account | None, path: Path, content: str) -> Path:
+    """Write a new file that only the cluster's account can read; returns its path."""
+    write_private(path, content)
+    if owner is not None:
+        os.chown(path, owner.uid, owner.gid)
+    return path
+
+
+def run_as(owner: Account | None, command: Iterable[object]) -> subprocess.CompletedProcess[str]:
+    """Run one of PostgreSQL's programs to its end as the cluster's account."""
+    return subprocess.run(
+        [str(part) for part in command],
+        env=for_server(os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        user=owner.uid if owner else None,
+        group=owner.gid if owner else None,
+        extra_groups=[] if owner else None,
+        preexec_fn=both(tied_to_parent(signal.SIGKILL), with_a_name()),
+    )
+
+
 def recipe(cluster: Cluster) -> Recipe:
     """The server on a fresh cluster; every login needs a password."""
     binaries, place, port = cluster.binaries, cluster.place, cluster.port
     owner, passwords = cluster.owner, cluster.passwords
-    copied = owner is not None and not _open_to_all(binaries)
-    package = binaries.parents[1]
-    reachable = place / package.name / binaries.parent.name / "bin" if copied else binaries
-    data = place / "data"
-    settings = {**postgres(Listener(HOST, port, HOST)), "unix_socket_directories": ""}
-    fixed = {name: value for name, value in settings.items() if name not in ALTERABLE}
-    command = [str(reachable / "postgres"), "-D", str(data), *_flags(fixed)]
 
     def prepare() -> None:
         _make_home(place, owner)
-        given = place / "password"
-        write_private(given, passwords.owner)
-        if owner is not None:
-            os.chown(given, owner.uid, owner.gid)
-        if copied:
-            _copy_install(package, binaries.parent.name, place)
-        done = subprocess.run(
-            [reachable / "initdb", "-D", data, "--pwfile", given, *INITDB, *alterable()],
-            env=for_server(os.environ),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            user=owner.uid if owner else None,
-            group=owner.gid if owner else None,
-            extra_groups=[] if owner else None,
-            preexec_fn=both(tied_to_parent(signal.SIGKILL), with_a_name()),
-        )
+        given = write_for(owner, place / "password", passwords.owner)
+        if _is_copied(cluster):
+            _copy_install(binaries.parents[1], binaries.parent.name, place)
+        initdb = [reachable(cluster) / "initdb", "-D", cluster.data, "--pwfile", given, *INITDB]
+        done = run_as(owner, [*initdb, *alterable()])
         given.unlink()
         if done.returncode != 0:
             raise StackError(_why(done.stderr.strip() or done.stdout.strip()))
 
     return Recipe(
         name="postgres",
-        command=command,
+        command=server_command(cluster, cluster.data, port),
         probe=lambda: probe(dsn(port, passwords.passfile)),
         prepare=prepare,
         stop_signal=signal.SIGINT,
@@ -199,10 +228,11 @@ def recipe(cluster: Cluster) -> Recipe:
 def alterable() -> list[str]:
     """initdb's flags for the settings that can be altered later."""
     settings = postgres(Listener(HOST, 0, HOST))
-    return _flags({name: settings[name] for name in ALTERABLE})
+    return flags({name: settings[name] for name in ALTERABLE})
 
 
-def _flags(settings: ServerSettings) -> list[str]:
+def flags(settings: ServerSettings) -> list[str]:
+    """PostgreSQL's flags for these settings."""
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 

@@ -41,6 +41,7 @@ class Blueprint:
     endpoints: Endpoints
     places: tuple[Path, ...]
     passwords: StackPasswords
+    cluster: postgres.Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def blueprint(
         connect_recipe(site, endpoints),
         *([] if secured is None else door_recipes(secured, endpoints)),
     )
-    return Blueprint(recipes, endpoints, (place,) if account is not None else (), passwords)
+    places = (place,) if account is not None else ()
+    return Blueprint(recipes, endpoints, places, passwords, cluster)
 
 
 def _endpoints(site: Site, versions: Mapping[str, str], owner: Identity) -> Endpoints:

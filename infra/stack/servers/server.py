@@ -82,14 +82,14 @@ class ServerProcess:
                 return
         raise StackError(f"{self.recipe.name} does not answer ({last})\n{log_tail(self.log)}")
 
-    def stop(self) -> None:
+    def stop(self, grace_s: float = GRACE_S) -> None:
         """Send the server's own stop signal, then SIGKILL to it and all its descendants."""
         training = self.recipe.training
         if self.process.poll() is None:
             self.identity.resume()  # a paused process would not receive the signal
             self.process.send_signal(self.recipe.stop_signal)
             try:
-                self.process.wait(TRAINING_GRACE_S if training else GRACE_S)
+                self.process.wait(TRAINING_GRACE_S if training else grace_s)
             except subprocess.TimeoutExpired:
                 self.identity.kill()
                 self.process.wait()

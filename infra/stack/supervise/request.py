@@ -18,7 +18,16 @@ from infra.stack.error import StackConfigError, StackError
 from infra.stack.supervise.state import StackState, is_held, write_json
 
 POLL_S = 0.02
-ACTIONS = ("kill", "restart", "pause", "resume")
+#: Acts on one server, whether it runs or not.
+ANY_TIME = ("restart", "start", "end")
+#: Acts on one server. `may-end` says that its end will be no failure until it is started again; the
+#: last ones are for PostgreSQL: with `switch-over` it ends in order, and with `fail-over` it is
+#: killed, before its standby takes its place and address.
+ACTIONS = (
+    *("kill", "pause", "resume", "may-end"),
+    *ANY_TIME,
+    *("add-standby", "await-standby", "switch-over", "fail-over", "remove-standby"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
@@ -201,11 +204,21 @@ def _is_released(state: StackState) -> bool:
 def _remove(place: Path) -> None:
     """Remove a directory that a process killed a moment ago may still be writing to."""
     deadline_s = time.monotonic() + REMOVE_S
+    _unmount_below(place)
     while place.exists():
         shutil.rmtree(place, ignore_errors=True)
         if time.monotonic() > deadline_s:
             raise StackError(f"{place} cannot be removed; see who uses it, and remove it by hand")
         time.sleep(0.02)
+
+
+def _unmount_below(place: Path) -> None:
+    """Take off the disks that a fault has put over directories of a server
+    (infra.faults.small_disk).
+    """
+    for disk in psutil.disk_partitions(all=True):
+        if Path(disk.mountpoint).is_relative_to(place.resolve()):
+            subprocess.run(["umount", "--lazy", disk.mountpoint], capture_output=True, check=False)
 
 
 def clear_after(state: StackState, supervisor: Identity) -> None:

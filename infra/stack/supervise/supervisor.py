@@ -36,6 +36,7 @@ from infra.stack.servers.server import Recipe, ServerProcess, start
 from infra.stack.supervise import request
 from infra.stack.supervise.control import ServerControl
 from infra.stack.supervise.identity import identify
+from infra.stack.supervise.standby import StandbyControl
 from infra.stack.supervise.state import (
     StackState,
     clear_after,
@@ -85,6 +86,9 @@ class Supervisor:
         self._write_down()
         check_room(self._disks())
         plan.endpoints.adopt(os.environ)
+        self._control.standby = StandbyControl(
+            plan.cluster, self._servers, self._state.logs, self._write_down
+        )
         self._start_all(plan)
         create_reader(plan.endpoints.postgres_dsn, plan.passwords)
         rows = WARMING_ROWS if profile == "bench" else 1
@@ -154,7 +158,7 @@ class Supervisor:
         while not self._asked_to_stop.wait(WATCH_S):
             self._serve()
             for server in self._servers:
-                if server.recipe.name in self._control.down:
+                if not self._control.is_missed(server):
                     continue
                 if (message := server.dead()) is not None and not self._asked_to_stop.is_set():
                     with contextlib.suppress(

@@ -12,7 +12,15 @@ import msgspec
 
 from cdc_users.pipeline.provision.cleanup.journal import Journal
 from cdc_users.pipeline.provision.limit import within
-from infra.faults.fault import FaultGround, FaultObjects, faults, heal, inject
+from infra.faults.fault import (
+    FaultGround,
+    FaultObjects,
+    faults,
+    heal,
+    inject,
+    prepare,
+    restore,
+)
 from infra.faults.relay import Relay
 from infra.stack import one_server
 from infra.stack.endpoints import Endpoints
@@ -26,10 +34,13 @@ UNDO_S = 120.0
 
 
 class AfflictionText(msgspec.Struct, frozen=True):
-    """A fault in the journal: its name, and the objects that it was done to."""
+    """A fault in the journal: its name, and the objects that it was done to; or only that servers
+    were prepared for it.
+    """
 
     fault: str
     objects: FaultObjects
+    prepared: bool = False
 
 
 @dataclass(slots=True)
@@ -38,31 +49,46 @@ class Affliction:
 
     fault: str
     objects: FaultObjects
+    prepared: bool = False
     relays: Mapping[str, Relay] = field(default_factory=dict, repr=False)
     _ground: FaultGround | None = field(default=None, repr=False)
 
     def as_text(self) -> str:
         """The fault as the journal's text."""
-        return msgspec.json.encode(AfflictionText(self.fault, self.objects)).decode("utf-8")
+        return msgspec.json.encode(AfflictionText(self.fault, self.objects, self.prepared)).decode(
+            "utf-8"
+        )
 
     @classmethod
     def of_text(cls, text: str) -> Affliction:
         """Read what `as_text` made."""
         found = msgspec.json.decode(text, type=AfflictionText)
-        return cls(found.fault, found.objects)
+        return cls(found.fault, found.objects, found.prepared)
 
     def inject(self, endpoints: Endpoints) -> None:
-        """Do it."""
-        inject(self.fault, self._ground_on(endpoints))
+        """Do it, or prepare servers for it."""
+        deed = prepare if self.prepared else inject
+        deed(self.fault, self._ground_on(endpoints))
+
+    def await_ready(self, endpoints: Endpoints) -> None:
+        """Return when the fault can be done that servers were prepared for."""
+        faults().by_name[self.fault].await_ready(self._ground_on(endpoints))
 
     def heal(self, endpoints: Endpoints) -> None:
-        """Undo the fault, also one that another process did."""
-        heal(self.fault, self._ground_on(endpoints))
+        """Undo the fault, or the preparation, also one that another process did."""
+        deed = restore if self.prepared else heal
+        deed(self.fault, self._ground_on(endpoints))
 
     def _ground_on(self, endpoints: Endpoints) -> FaultGround:
         if self._ground is None:
-            act = functools.partial(one_server.act, state_of(), endpoints)
-            self._ground = FaultGround(endpoints, self.objects, act, relays=self.relays)
+            state = state_of()
+            self._ground = FaultGround(
+                endpoints,
+                self.objects,
+                functools.partial(one_server.act, state, endpoints),
+                directory=functools.partial(one_server.directory, state),
+                relays=self.relays,
+            )
         return self._ground
 
 

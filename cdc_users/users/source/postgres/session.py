@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import psycopg2
+from gevent.select import select
 from psycogreen.gevent import patch_psycopg
 from typing_extensions import override
 
@@ -54,6 +55,10 @@ class PlainSession(Session):
     @override
     def rolled_back(self, failure: Exception) -> bool:
         return _rolled_back(failure)
+
+    @override
+    def ended(self) -> bool:
+        return _has_ended(self._connection)
 
     @override
     def close(self) -> None:
@@ -107,9 +112,21 @@ class CopySession(Session):
         return _rolled_back(failure)
 
     @override
+    def ended(self) -> bool:
+        return _has_ended(self._connection)
+
+    @override
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+
+def _has_ended(connection: Any) -> bool:
+    """Whether there is something to read from an idle connection, as there is after its end."""
+    if connection is None or connection.closed:
+        return False
+    readable, _, _ = select([connection], [], [], 0)
+    return bool(readable)
 
 
 def _rolled_back(failure: Exception) -> bool:

@@ -84,7 +84,8 @@ def find_slot(connection: LimitedConnection, name: str) -> Slot | None:
         "SELECT plugin, database, active_pid, confirmed_flush_lsn::text, wal_status, "
         "coalesce(to_jsonb(s) ->> 'invalidation_reason', ''), "
         "coalesce((to_jsonb(s) ->> 'two_phase')::bool, false), temporary, "
-        "coalesce((to_jsonb(s) ->> 'synced')::bool, false) "
+        # It stays true on a standby that was promoted, where it says nothing.
+        "coalesce((to_jsonb(s) ->> 'synced')::bool, false) AND pg_is_in_recovery() "
         "FROM pg_replication_slots s WHERE slot_name = %s",
         (name,),
     )

@@ -80,6 +80,8 @@ def test_a_reader_can_be_killed_where_it_is_a_process_of_the_run(
             "without --connector",
         ),
         ("add-column", dataclasses.replace(DEBEZIUM, table="a.b"), "leave --table"),
+        ("kill-primary", dataclasses.replace(DEBEZIUM, connector="mine"), "without --connector"),
+        ("planned-fail-over", dataclasses.replace(DEBEZIUM, capture="none"), "--capture debezium"),
     ],
 )
 def test_a_fault_that_a_pipeline_does_not_allow_says_what_is_missing(
@@ -92,7 +94,10 @@ def test_a_fault_that_a_pipeline_does_not_allow_says_what_is_missing(
 
 
 def test_every_need_has_a_remedy_but_that_which_is_no_matter_of_the_pipeline() -> None:
-    assert [need for need, (_, remedy) in NEEDS.items() if not remedy] == ["stack"]
+    assert [need for need, (_, remedy) in NEEDS.items() if not remedy] == [
+        "stack",
+        "process stack",
+    ]
 
 
 def test_on_mariadb_its_reader_can_be_killed_and_what_is_postgresqls_is_refused() -> None:

@@ -74,6 +74,15 @@ def test_what_leaves_a_pipeline_behind_that_nobody_can_use_has_one_of_its_own() 
     assert rigs["pause-kafka"] == rigs["end-walsender"] != rigs["drop-slot"]
 
 
+def test_servers_are_prepared_for_a_fault_that_needs_it_anew_each_time() -> None:
+    found = steps(faults="planned-fail-over,pause-kafka", rounds="2")
+    prepared = {step.fault.name: step.pipeline.prepared_for for step in found if step.fault}
+    keys = [rig_key(number, step) for number, step in enumerate(found, start=1)]
+
+    assert prepared == {"planned-fail-over": "planned-fail-over", "pause-kafka": ""}
+    assert len(set(keys)) == 3
+
+
 def test_all_leaves_out_what_the_pipeline_does_not_allow_and_says_so() -> None:
     options = resolve(texts({"faults": "all"}, FaultsShape.scenario.defaults))
 

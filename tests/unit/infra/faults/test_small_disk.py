@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from infra.faults.small_disk import empty, fill, may_mount, mount_small, unmount
+from infra.faults import small_disk as module
+from infra.faults.small_disk import (
+    empty,
+    fill,
+    is_moved,
+    may_mount,
+    mount_small,
+    move_back,
+    move_onto,
+    unmount,
+)
 from infra.stack.error import StackError
 
 
@@ -108,3 +121,103 @@ def test_without_the_file_of_capabilities_none_is_had(tmp_path: Path) -> None:
 def test_what_cannot_be_mounted_is_told(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"ended with|cannot be done"):
         mount_small(tmp_path / "nowhere")
+
+
+def moved(place: Path) -> Path:
+    """A directory with a file and one with a hole."""
+    directory = place / "data"
+    (directory / "inside").mkdir(parents=True)
+    (directory / "inside" / "file").write_bytes(b"kept")
+    with (directory / "hole").open("wb") as hole:
+        hole.truncate(64 * 1024 * 1024)
+    return directory
+
+
+def contents(directory: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(directory)): path.stat().st_size
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.skipif(not may_mount(), reason="no tmpfs may be mounted here")
+def test_what_is_moved_onto_a_small_disk_is_whole_there_and_comes_back_with_what_was_written(
+    tmp_path: Path,
+) -> None:
+    directory = moved(tmp_path)
+    before = contents(directory)
+    move_onto(directory, 1024 * 1024)
+    try:
+        assert os.path.ismount(directory)
+        assert is_moved(directory)
+        assert contents(directory) == before
+        (directory / "more").write_bytes(b"more")
+    finally:
+        move_back(directory)
+    move_back(directory)
+
+    assert not is_moved(directory)
+    assert contents(directory) == {**before, "more": 4}
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+class DeadError(Exception):
+    """The process was killed here."""
+
+
+#: What a process does last before it is killed, in a move onto a small disk and in one back.
+STEPS = ("_make_like", "mount_small", "_copy", "_remove", "unmount")
+
+
+@pytest.mark.skipif(not may_mount(), reason="no tmpfs may be mounted here")
+@pytest.mark.parametrize("way", [move_onto, move_back], ids=["onto", "back"])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_nothing_is_lost_wherever_a_move_is_killed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: Callable[..., None],
+    step: str,
+    done: bool,
+) -> None:
+    directory = moved(tmp_path)
+    before, sound = contents(directory), getattr(module, step)
+
+    def killed(*arguments: Any, **named: Any) -> None:
+        if done:
+            sound(*arguments, **named)
+        raise DeadError
+
+    try:
+        if way is move_back:
+            move_onto(directory, 1024 * 1024)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, step, killed)
+            with contextlib.suppress(DeadError):
+                way(directory, *([1024 * 1024] if way is move_onto else []))
+    finally:
+        move_back(directory)
+
+    assert contents(directory) == before
+    assert not is_moved(directory)
+    assert {path.name for path in tmp_path.iterdir()} <= {"data", "data.gone"}
+
+
+def test_what_cannot_be_moved_is_where_it_was_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = moved(tmp_path)
+    before = contents(directory)
+
+    def refuse(*_: Any) -> None:
+        raise StackError("no memory")
+
+    monkeypatch.setattr(module, "mount_small", refuse)
+    with pytest.raises(StackError, match="no memory"):
+        move_onto(directory, 1)
+    assert is_moved(directory)
+
+    move_back(directory)
+
+    assert contents(directory) == before

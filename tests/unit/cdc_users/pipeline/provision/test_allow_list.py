@@ -102,9 +102,19 @@ def refused(
     allowed: str = "",
     commands: Mapping[str, str] | None = None,
     kafka_beside: str = "",
+    postgres: str = "18.4",
 ) -> list[str]:
     known = [faults().by_name[name] for name in names]
-    endpoints = Endpoints(kind, "", "", "", "", commands=commands or {}, kafka_beside=kafka_beside)
+    endpoints = Endpoints(
+        kind,
+        "",
+        "",
+        "",
+        "",
+        commands=commands or {},
+        kafka_beside=kafka_beside,
+        versions={"postgres": postgres},
+    )
     return refused_faults(known, endpoints, places, [allowed])
 
 
@@ -146,6 +156,23 @@ def test_a_relay_needs_servers_on_this_machine() -> None:
 
     assert "before which a relay on loopback can stand" in told
     assert refused("slow-network", kind="process", places=["127.0.0.1:5432"]) == []
+
+
+def test_what_moves_a_servers_files_needs_servers_that_are_processes() -> None:
+    (told,) = refused("full-broker-disk", "kill-primary", kind="compose", places=["127.0.0.1:1"])
+
+    assert told.startswith(
+        "--faults full-broker-disk,kill-primary needs servers that this checkout"
+    )
+    assert refused("full-broker-disk", kind="process", places=["127.0.0.1:1"]) == []
+
+
+@pytest.mark.parametrize(("version", "told"), [("16.4", 1), ("17.0", 0), ("19beta1", 0)])
+def test_a_standby_needs_a_server_that_copies_slots(version: str, told: int) -> None:
+    found = refused("kill-primary", kind="process", places=["127.0.0.1:1"], postgres=version)
+
+    assert len(found) == told
+    assert all("needs PostgreSQL 17 or newer" in text and version in text for text in found)
 
 
 def test_a_stream_that_is_watched_has_its_server_named() -> None:

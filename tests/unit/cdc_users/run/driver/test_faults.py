@@ -41,6 +41,9 @@ class Doer:
     def inject(self, fault: str, objects: FaultObjects, allowed: tuple[str, ...]) -> None:  # noqa: ARG002 - the steward's
         self._note("inject")
 
+    def await_ready(self) -> None:
+        self._note("await ready")
+
     def heal(self) -> None:
         self._note("heal")
 
@@ -105,6 +108,28 @@ def test_one_that_does_not_hold_is_healed_at_once() -> None:
     lived(made)
 
     assert doer.done == ["inject", "heal"]
+
+
+def test_servers_that_were_prepared_are_awaited_before_the_moment_and_not_counted() -> None:
+    doer = Doer()
+    made, marks = driver(doer, "kill-primary")
+
+    lived(made)
+
+    assert doer.done == ["await ready", "inject", "heal"]
+    assert marks == [FAULT, RECOVER]
+
+
+def test_servers_that_are_not_ready_let_the_fault_be() -> None:
+    doer = Doer("await ready")
+    made, marks = driver(doer, "kill-primary")
+
+    lived(made)
+
+    assert doer.done == ["await ready"]
+    assert (made.state.fault, marks) == (None, [])
+    with pytest.raises(TargetError, match="cannot await ready"):
+        made.finish()
 
 
 def test_what_a_fault_is_done_without_is_away_meanwhile() -> None:

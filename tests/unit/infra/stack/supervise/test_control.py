@@ -123,6 +123,38 @@ def test_a_paused_server_ends_when_it_is_asked_to(
     assert servers[0].process.returncode == 9
 
 
+def test_a_server_is_ended_and_started_however_often(
+    control: ServerControl, servers: list[ServerProcess], changes: list[str]
+) -> None:
+    for _ in range(2):
+        control.act("end", "one")
+        assert servers[0].dead() is not None
+        assert not control.is_missed(servers[0])
+
+    for _ in range(2):
+        control.act("start", "one")
+        assert servers[0].dead() is None
+        assert control.is_missed(servers[0])
+
+    assert changes == ["changed"]
+
+
+def test_one_that_may_end_is_not_missed_until_it_is_started_again(
+    control: ServerControl, servers: list[ServerProcess]
+) -> None:
+    control.act("may-end", "one")
+    servers[0].identity.kill()
+
+    assert [control.is_missed(server) for server in servers] == [False, True]
+    control.act("start", "one")
+    assert control.is_missed(servers[0])
+
+
+def test_none_but_postgres_has_a_standby(control: ServerControl) -> None:
+    with pytest.raises(StackConfigError, match="one can have no standby"):
+        control.act("add-standby", "one")
+
+
 @pytest.mark.parametrize("action", ["kill", "pause", "resume"])
 def test_one_that_is_down_can_only_be_started(control: ServerControl, action: str) -> None:
     control.act("kill", "one")
@@ -135,7 +167,7 @@ def test_one_that_is_down_can_only_be_started(control: ServerControl, action: st
     ("action", "name", "told"),
     [
         ("kill", "third", "'third' is not a server of this stack: one, other"),
-        ("freeze", "one", "'freeze' is not one of kill, restart, pause, resume"),
+        ("freeze", "one", "'freeze' is not one of kill, pause, resume, "),
     ],
 )
 def test_what_makes_no_sense_is_refused(

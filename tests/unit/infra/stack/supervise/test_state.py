@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.faults.small_disk import may_mount, mount_small
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.supervise import state as states
@@ -49,6 +50,19 @@ def test_a_stack_that_lives_in_another_pid_namespace_is_left_alone(
 
     assert state.run.exists()
     assert state.processes.exists()
+
+
+@pytest.mark.skipif(not may_mount(), reason="no tmpfs may be mounted here")
+def test_a_disk_over_a_directory_of_a_dead_stack_goes_with_it(tmp_path: Path) -> None:
+    state = state_with(tmp_path, Identity(os.getpid(), 1.0))
+    (state.run / "kafka").mkdir()
+    mount_small(state.run / "kafka", 1024 * 1024)
+    (state.run / "kafka" / "log").touch()
+    hold(state).close()
+
+    clear(state)
+
+    assert not state.run.exists()
 
 
 def test_a_stack_whose_supervisor_has_died_is_cleared(tmp_path: Path) -> None:

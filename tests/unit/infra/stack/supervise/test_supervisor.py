@@ -19,6 +19,7 @@ import pytest
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
 from infra.stack.servers.password import make_passwords
+from infra.stack.servers.postgres import Cluster
 from infra.stack.servers.process import Blueprint
 from infra.stack.servers.server import Recipe
 from infra.stack.supervise import request
@@ -89,7 +90,8 @@ def state(tmp_path: Path) -> StackState:
 
 def start_all(supervisor: Supervisor, *recipes: Recipe) -> None:
     passwords = make_passwords(Path("/nowhere"))
-    supervisor._start_all(Blueprint(recipes, Endpoints("process"), (), passwords))
+    cluster = Cluster(Path("/nowhere"), Path("/nowhere"), 1, None, passwords)
+    supervisor._start_all(Blueprint(recipes, Endpoints("process"), (), passwords, cluster))
 
 
 def failure(state: StackState) -> str:

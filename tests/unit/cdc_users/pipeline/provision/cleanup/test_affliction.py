@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +40,26 @@ def test_what_the_journal_keeps_is_the_fault_with_what_it_was_done_to() -> None:
     back = Affliction.of_text(Affliction("add-column", OBJECTS).as_text())
 
     assert (back.fault, back.objects) == ("add-column", OBJECTS)
+
+
+def test_a_preparation_is_kept_as_one_and_undone_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Affliction("kill-primary", FaultObjects(), prepared=True).as_text()
+    acts: list[str] = []
+    monkeypatch.setattr(
+        "infra.faults.fault.faults",
+        lambda: SimpleNamespace(
+            by_name={
+                "kill-primary": SimpleNamespace(
+                    restore=lambda _: acts.append("restored"), heal=lambda _: acts.append("healed")
+                )
+            }
+        ),
+    )
+
+    undo(NOWHERE, text)
+    undo(NOWHERE, Affliction("kill-primary", FaultObjects()).as_text())
+
+    assert acts == ["restored", "healed"]
 
 
 def test_a_fault_that_this_version_does_not_know_is_left_alone() -> None:

@@ -6,8 +6,9 @@ import functools
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import psycopg
 import pytest
@@ -32,7 +33,7 @@ from infra.stack.servers.standby import SLOT
 from infra.stack.supervise.state import state_of
 from tests.real_stack import server_processes
 
-LIMIT_S = 60.0
+LIMIT_S, POLL_S = 60.0, 0.05
 #: What a primary with a standby has and one without has not.
 NAMED = "SELECT count(*) FROM pg_settings WHERE setting = %s"
 SLOTS = "SELECT slot_name FROM pg_replication_slots"
@@ -47,6 +48,17 @@ def ground(stack: Endpoints) -> FaultGround:
         functools.partial(one_server.act, state, stack),
         directory=functools.partial(one_server.directory, state),
     )
+
+
+@pytest.fixture
+def schema(stack: Endpoints) -> Iterator[str]:
+    """An empty schema, gone after the test, on no connection that a fault would end."""
+    name = f"cdc_fault_{uuid.uuid4().hex[:8]}"
+    with postgres(stack) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    yield name
+    with postgres(stack) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 @pytest.fixture
@@ -85,6 +97,27 @@ def assert_alone(stack: Endpoints, ground: FaultGround) -> None:
     assert [name for name in names if "standby" in name or name == "old"] == []
 
 
+@contextmanager
+def read(stack: Endpoints, slot: str) -> Iterator[None]:
+    """Meanwhile a reader confirms what there is, as under load."""
+    over = Event()
+
+    def keep_on() -> None:
+        with postgres(stack) as connection:
+            while not over.wait(POLL_S):
+                connection.execute(
+                    "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", (slot,)
+                )
+
+    reader = Thread(target=keep_on)
+    reader.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reader.join()
+
+
 @pytest.mark.parametrize("fault", ["planned-fail-over", "kill-primary"])
 def test_a_standby_takes_over_with_every_row_and_the_slot(
     stack: Endpoints, ground: FaultGround, schema: str, slot: str, fault: str
@@ -94,12 +127,8 @@ def test_a_standby_takes_over_with_every_row_and_the_slot(
     with postgres(stack) as connection:
         create_slot(connection, slot, failover=True)
         connection.execute(f"CREATE TABLE {schema}.kept (id int)")
-        for _ in range(2):  # as a reader does, under load
-            connection.execute("SELECT pg_log_standby_snapshot()")
-            connection.execute(
-                "SELECT pg_replication_slot_advance(%s, pg_current_wal_lsn())", (slot,)
-            )
-    faults().by_name[fault].await_ready(ground)
+    with read(stack, slot):
+        faults().by_name[fault].await_ready(ground)
     (timeline,) = column(stack, "SELECT timeline_id FROM pg_control_checkpoint()")
     with postgres(stack) as connection:
         connection.execute(f"INSERT INTO {schema}.kept VALUES (1)")
@@ -111,6 +140,8 @@ def test_a_standby_takes_over_with_every_row_and_the_slot(
     (later,) = column(stack, "SELECT timeline_id FROM pg_control_checkpoint()")
     assert isinstance(timeline, int)
     assert later == timeline + 1
+    # What the server goes on saying of a slot that follows no other any more.
+    assert column(stack, "SELECT synced FROM pg_replication_slots") == [True]
     with closing(platform_slot.connect(stack.postgres_dsn)) as connection:
         found = platform_slot.find_slot(connection, slot)
     assert found is not None
@@ -213,4 +244,4 @@ def await_that(condition: Callable[[], bool], message: str) -> None:
     deadline_s = time.monotonic() + LIMIT_S
     while not condition():
         assert time.monotonic() < deadline_s, message
-        time.sleep(0.05)
+        time.sleep(POLL_S)

@@ -188,7 +188,7 @@ def without_sink(_: Namespace) -> type[Buffer]:
             QuitterBuffer.outage.set()
             raise
 
-    PostgresSink.write = once  # type: ignore[method-assign]
+    PostgresSink.write = once  # type: ignore[method-assign, assignment]
     return QuitterBuffer
 
 

@@ -11,7 +11,8 @@ HEAD = (
     "What `--faults` may name ([the scenario](scenarios/faults.md)); `all` is every fault that the"
     " pipeline at hand allows. Made by `python -m infra.faults > docs/faults.md` from the"
     " declarations in `infra/faults/catalogue/`. *Needs* says what must be there: *stack* is one"
-    " that this checkout has started, *own table* and *own connector* are those of the run.",
+    " that this checkout has started, *process stack* one whose servers are processes, *own table*"
+    " and *own connector* are those of the run.",
     "A fault of your own is a value of `Fault` (`infra/faults/fault.py`) in a module of that"
     " folder, or an installed distribution's entry point in the group `locust_cdc.faults`.",
     "What each did to which pipeline stands in [results/faults.md](results/faults.md).",

@@ -142,8 +142,8 @@ MISTAKES = [
     of(
         "faults",
         "--faults kill-reader",
-        "--faults kill-reader needs the direct reader or Debezium Server, and PostgreSQL as source;"
-        " use --source postgres with --capture wal or debezium-server",
+        "--faults kill-reader needs the direct reader or Debezium Server; use --capture wal or"
+        " debezium-server",
     ),
     Mistake(
         f"--faults end-walsender --allow-target {','.join(ELSEWHERE.values())}",

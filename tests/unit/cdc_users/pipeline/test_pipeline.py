@@ -41,8 +41,17 @@ class SeenObserver:
         return ObserverSnapshot(taps={"topic": tap(100), "sink": tap(60)})
 
 
+@dataclass
+class OneEnd:
+    """A wiring whose events end at one tap."""
+
+    end: str = "sink"
+    ends: tuple[str, ...] = ("sink",)
+
+
 def rig(*, updates: bool) -> Rig:
-    return Rig(cast(Wiring, None), Path(), updates=updates, observer=cast(Observer, SeenObserver()))
+    observer = cast(Observer, SeenObserver())
+    return Rig(cast(Wiring, OneEnd()), Path(), updates=updates, observer=observer)
 
 
 @pytest.mark.parametrize(("updates", "at_sink", "delivered"), [(False, 60, 60), (True, 0, 100)])

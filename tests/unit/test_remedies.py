@@ -27,6 +27,7 @@ from infra.client.access import (
     WEBHOOK_PREFIX,
 )
 from infra.client.environment import ROOT, for_python, module_command
+from infra.mariadb.address import PREFIX as MARIADB_PREFIX
 
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])")
 VARIABLE = re.compile(r"\bCDC_[A-Z_]*[A-Z]\b")
@@ -115,7 +116,7 @@ def constants() -> Iterator[str]:
 def test_every_variable_that_a_message_names_is_read() -> None:
     read = {*constants(), *(f"CDC_{option.name.upper()}" for option in OPTIONS)}
     of_access = (*(name.upper() for name in HTTP_FIELDS), "PASSWORD", "TOKEN")
-    prefixes = (REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX)
+    prefixes = (REGISTRY_PREFIX, CONNECT_PREFIX, WEBHOOK_PREFIX, MARIADB_PREFIX)
     read |= {f"{prefix}_{name}" for prefix in prefixes for name in of_access}
     streams = (REDIS_PREFIX, NATS_PREFIX)
     read |= {f"{prefix}_{name}" for prefix in streams for name in (*of_access, "URL")}

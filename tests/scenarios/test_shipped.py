@@ -31,6 +31,8 @@ DEBEZIUM_SERVER = tuple(
         "pubsub",
     )
 )
+#: Those that `make test` runs; the others are for `make soak`.
+IN_EACH_TEST = ("debezium-server-http", "debezium-server-jdbc")
 LEFT = {
     "slots": "SELECT slot_name FROM pg_replication_slots",
     "publications": "SELECT pubname FROM pg_publication",
@@ -90,8 +92,17 @@ def test_mariadb_is_a_source_whose_changes_are_audited(stack: Endpoints, results
     audited(stack, results, "debezium-server-mariadb-http", 1000, FIRST_S)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("name", DEBEZIUM_SERVER)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *IN_EACH_TEST,
+        *(
+            pytest.param(name, marks=pytest.mark.soak)
+            for name in DEBEZIUM_SERVER
+            if name not in IN_EACH_TEST
+        ),
+    ],
+)
 def test_debezium_server_is_audited_where_it_writes(
     stack: Endpoints, results: Path, name: str
 ) -> None:

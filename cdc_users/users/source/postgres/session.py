@@ -21,7 +21,36 @@ from cdc_users.users.source.session import Session
 from cdc_users.users.statement import Statement
 
 
-class PlainSession(Session):
+class _PostgresSession(Session):
+    """What the sessions of both drivers share."""
+
+    def __init__(self, dsn: str, run: str) -> None:
+        self._dsn = dsn
+        self._name = application_name(run)
+        self._connection: Any = None
+
+    @override
+    def rolled_back(self, failure: Exception) -> bool:
+        # The server's own refusal means that. An error of the connection (SQLSTATE class 08, 57, or
+        # none) does not, because COMMIT may have been sent.
+        state = getattr(failure, "pgcode", None) or getattr(failure, "sqlstate", None)
+        return bool(state) and not str(state).startswith(("08", "57"))
+
+    @override
+    def ended(self) -> bool:
+        # After its end there is something to read from an idle connection.
+        if self._connection is None or self._connection.closed:
+            return False
+        readable, _, _ = select([self._connection], [], [], 0)
+        return bool(readable)
+
+    @override
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class PlainSession(_PostgresSession):
     """psycopg 2: a transaction's statements go to the server in one message, and are one
     transaction there.
     """
@@ -32,9 +61,7 @@ class PlainSession(Session):
         # Without this every statement would block all lanes of the process; patching twice does no
         # harm.
         patch_psycopg()
-        self._dsn = dsn
-        self._name = application_name(run)
-        self._connection: Any = None
+        super().__init__(dsn, run)
         self._cursor: Any = None
 
     @override
@@ -52,29 +79,11 @@ class PlainSession(Session):
         # "Multiple Statements in a Simple Query").
         self._cursor.execute(";".join([statement.text for statement in statements]))
 
-    @override
-    def rolled_back(self, failure: Exception) -> bool:
-        return _rolled_back(failure)
 
-    @override
-    def ended(self) -> bool:
-        return _has_ended(self._connection)
-
-    @override
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-
-class CopySession(Session):
+class CopySession(_PostgresSession):
     """psycopg 3, which can COPY under gevent."""
 
     failures = (psycopg.Error,)
-
-    def __init__(self, dsn: str, run: str) -> None:
-        self._dsn = dsn
-        self._name = application_name(run)
-        self._connection: Any = None
 
     @override
     def ready(self) -> None:
@@ -106,34 +115,3 @@ class CopySession(Session):
                 return
             with cursor.copy(statement.text) as copy:
                 copy.write(statement.lines)
-
-    @override
-    def rolled_back(self, failure: Exception) -> bool:
-        return _rolled_back(failure)
-
-    @override
-    def ended(self) -> bool:
-        return _has_ended(self._connection)
-
-    @override
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-
-def _has_ended(connection: Any) -> bool:
-    """Whether there is something to read from an idle connection, as there is after its end."""
-    if connection is None or connection.closed:
-        return False
-    readable, _, _ = select([connection], [], [], 0)
-    return bool(readable)
-
-
-def _rolled_back(failure: Exception) -> bool:
-    """Whether a failed transaction certainly left nothing behind.
-
-    The server's own refusal means that. An error of the connection (SQLSTATE class 08, 57, or none)
-    does not, because COMMIT may have been sent.
-    """
-    state = getattr(failure, "pgcode", None) or getattr(failure, "sqlstate", None)
-    return bool(state) and not str(state).startswith(("08", "57"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 
 from infra.faults.catalogue.database import connect_source
-from infra.faults.catalogue.process import CAPTURE, POSTGRES, REPEATS_S, TABLE_CUT_OFF
+from infra.faults.catalogue.process import CAPTURE, POSTGRES, REPEATS_S, TABLE_CUT_OFF, act
 from infra.faults.fault import Fault, FaultDeed, FaultGround
 from infra.stack.servers.standby import SLOT
 
@@ -38,27 +39,16 @@ def _set(ground: FaultGround, *statements: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
-def _await_slots(ground: FaultGround) -> None:
-    ground.act("await-standby", "postgres")
-
-
-def _take_over(how: str) -> FaultDeed:
-    def carry_out(ground: FaultGround) -> None:
-        ground.act(how, "postgres")
-
-    return carry_out
-
-
 PLANNED = Fault(
     "planned-fail-over",
     "Ends PostgreSQL in order, so that its standby has everything, and promotes the standby, which"
     " takes over its address and is the stack's PostgreSQL from then on. The slot is a failover"
     " slot, and synchronized_standby_slots keeps its readers behind the standby.",
     on="primary",
-    inject=_take_over("switch-over"),
+    inject=act("switch-over", "postgres"),
     heal=_remove,
     prepare=_add(BEFORE_READERS),
-    await_ready=_await_slots,
+    await_ready=act("await-standby", "postgres"),
     restore=_remove,
     holds=False,
     needs=("stack", "process stack", "standby"),
@@ -68,22 +58,14 @@ PLANNED = Fault(
     better="slots with failover, sync_replication_slots, hot_standby_feedback, and"
     " synchronized_standby_slots; the readers stopped before, as PostgreSQL waits for them",
 )
-KILL_PRIMARY = Fault(
-    "kill-primary",
-    "Kills PostgreSQL (SIGKILL) and promotes its standby, as planned-fail-over does. The standby is"
-    " synchronous (synchronous_standby_names) from before the load on: with an asynchronous one,"
-    " rows that were acknowledged last would be lost.",
-    on="primary",
-    inject=_take_over("fail-over"),
-    heal=_remove,
+KILL_PRIMARY = replace(
+    PLANNED,
+    name="kill-primary",
+    does="Kills PostgreSQL (SIGKILL) and promotes its standby, as planned-fail-over does. The"
+    " standby is synchronous (synchronous_standby_names) from before the load on: with an"
+    " asynchronous one, rows that were acknowledged last would be lost.",
+    inject=act("fail-over", "postgres"),
     prepare=_add(BEFORE_READERS, BEFORE_WRITERS),
-    await_ready=_await_slots,
-    restore=_remove,
-    holds=False,
-    needs=("stack", "process stack", "standby"),
-    repeats_s=REPEATS_S,
-    explains=(POSTGRES, CAPTURE, TABLE_CUT_OFF),
-    stops_writers=True,
     better="a synchronous standby; slots with failover, and synchronized_standby_slots, without"
     " which a sink may have rows that the new primary has not",
 )

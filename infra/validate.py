@@ -57,8 +57,15 @@ def are_addresses(text: str) -> bool:
 
 
 #: The port that each scheme means where a URL names none.
-_PORTS = {"https": 443, "redis": 6379, "rediss": 6379, "nats": 4222, "tls": 4222, "mysql": 3306}
-_PORTS["mariadb"] = _PORTS["mysql"]
+_PORTS = {
+    "https": 443,
+    "redis": 6379,
+    "rediss": 6379,
+    "nats": 4222,
+    "tls": 4222,
+    "mysql": 3306,
+    "mariadb": 3306,
+}
 
 
 def is_url(text: str, schemes: Collection[str] = ("http", "https")) -> bool:

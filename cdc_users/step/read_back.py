@@ -16,7 +16,6 @@ from cdc_users.measure.ledger.ledger import Outcomes, SequenceRange, subtract
 from cdc_users.measure.ledger.probe import Operation, ProbeError, parse_probe
 from cdc_users.users.source.look import SourceLook
 from cdc_users.users.source.looks import source_look
-from cdc_users.users.statement import quoted, quoted_name
 from cdc_users.users.table_statement import keys_condition
 from cdc_users.users.target import DatabaseTarget
 from cdc_users.users.workload.expected_state import Done, transactions
@@ -24,6 +23,7 @@ from cdc_users.users.workload.keyspace import Touch
 from cdc_users.users.workload.table.plan import TablePlan
 from cdc_users.users.workload.table.row import key_texts
 from cdc_users.users.workload.workload import Workload
+from infra.client.sql import quoted, quoted_name
 
 POLL_S = 0.05
 KEYS_PER_QUERY = 10_000

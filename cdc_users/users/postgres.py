@@ -12,14 +12,7 @@ from gevent import GreenletExit
 from cdc_users.users.lane import Arrival, LaneUser, Share
 from cdc_users.users.source.session import NullSession, Session
 from cdc_users.users.source.sessions import open_session
-from cdc_users.users.statement import (
-    POSTGRES,
-    Statement,
-    form_of,
-    operation_name,
-    quoted_name,
-    statements,
-)
+from cdc_users.users.statement import POSTGRES, Statement, form_of, operation_name, statements
 from cdc_users.users.table_statement import table_statements
 from cdc_users.users.target import DatabaseTarget, NullTarget
 from cdc_users.users.workload.keyspace import Outcome
@@ -33,6 +26,7 @@ from cdc_users.users.workload.workload import (
     payload_of,
     writer_number,
 )
+from infra.client.sql import quoted_name
 
 _NOTHING = WriteTransaction(0, 0, 0, ())
 

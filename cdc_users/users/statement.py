@@ -176,13 +176,3 @@ def copy_line(row: CustomerRow, created_at: str) -> str:
         f"{key}\t{first_name}\t{last_name}\t{email}\t{phone_text}\t{balance_text}\t"
         f"{created_at}\t{rest}\t{probe}\n"
     )
-
-
-def quoted_name(schema: str, table: str) -> str:
-    """A table's qualified name, quoted for a statement."""
-    return f"{quoted(schema)}.{quoted(table)}"
-
-
-def quoted(name: str) -> str:
-    """A name, such as a column's, quoted for a statement."""
-    return '"' + name.replace('"', '""') + '"'

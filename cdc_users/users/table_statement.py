@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from cdc_users.measure.ledger.probe import Operation
-from cdc_users.users.statement import COPY_ESCAPES, Statement, literal, quoted, quoted_name
+from cdc_users.users.statement import COPY_ESCAPES, Statement, literal
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.table.plan import TablePlan
 from cdc_users.users.workload.table.row import TableRow
 from cdc_users.users.workload.workload import InsertMethod
+from infra.client.sql import quoted, quoted_name
 
 
 def table_statements(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from infra.client.sql import quoted, quoted_name
 from infra.postgres.table import MARKER, TableError
 
 #: As `customers` is in PostgreSQL (infra.postgres.table). Texts are compared by their octets. An
@@ -31,11 +32,6 @@ _TABLES = (
 )
 
 
-def quoted(name: str) -> str:
-    """A name, quoted for a connection of ours."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def create_run_database(connection: Any, name: str, run: str, tables: Sequence[str]) -> None:
     """Create a run's database with the marker, and its source tables."""
     with connection.cursor() as cursor:
@@ -43,7 +39,7 @@ def create_run_database(connection: Any, name: str, run: str, tables: Sequence[s
             f"CREATE DATABASE {quoted(name)} CHARACTER SET utf8mb4 COMMENT %s", (MARKER + run,)
         )
         for table in tables:
-            cursor.execute(_CUSTOMERS.format(table=f"{quoted(name)}.{quoted(table)}"))
+            cursor.execute(_CUSTOMERS.format(table=quoted_name(name, table)))
 
 
 def drop_run_database(connection: Any, name: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from psycopg import Error as PsycopgError
 from psycopg import pq
 
+from infra.client.sql import quoted
 from infra.replication.connection import (
     SILENCE_S,
     ReplicationConnection,
@@ -81,7 +82,7 @@ class ReplicationStream:
         # Version 2 is the first that streams transactions in progress (PostgreSQL 14).
         options = {
             "proto_version": "2" if request.streaming else "1",
-            "publication_names": _quoted(request.publication),
+            "publication_names": quoted(request.publication),
         }
         if request.streaming:
             options["streaming"] = "on"
@@ -89,7 +90,7 @@ class ReplicationStream:
             options["binary"] = "on"
         listed = ", ".join(f"{name} {_literal(value)}" for name, value in options.items())
         command = (
-            f"START_REPLICATION SLOT {_quoted(request.slot)} LOGICAL {lsn_text(request.start_lsn)}"
+            f"START_REPLICATION SLOT {quoted(request.slot)} LOGICAL {lsn_text(request.start_lsn)}"
             f" ({listed})"
         )
         connection.run(command, pq.ExecStatus.COPY_BOTH, f"slot {request.slot!r} cannot be read")
@@ -211,10 +212,6 @@ class ReplicationStream:
             pass  # the connection had broken: the next session starts from what was confirmed
         finally:
             self._connection.finish()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _literal(text: str) -> str:

@@ -22,9 +22,10 @@ from cdc_users.users.source.look import LogPosition
 from cdc_users.users.source.looks import source_look
 from cdc_users.users.source.session import Session
 from cdc_users.users.source.sessions import open_session
-from cdc_users.users.statement import Statement, form_of, quoted_name, statements
+from cdc_users.users.statement import Statement, form_of, statements
 from cdc_users.users.workload.keyspace import Outcome, RowChange
 from cdc_users.users.workload.workload import Ranges, Workload, Writer, WriteTransaction
+from infra.client.sql import quoted_name
 from tests.integration.source_world import TABLES, WORLDS, SourceWorld
 
 RUN = "c0ntract"

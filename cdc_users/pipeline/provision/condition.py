@@ -21,9 +21,9 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from cdc_users.measure.offset import ClockOffset, asked_offset
-from cdc_users.users.statement import quoted
 from infra.client.http import ask_connect
 from infra.client.kafka import kafka_settings
+from infra.client.sql import quoted
 from infra.mariadb.address import FAILURES, connect_to
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback

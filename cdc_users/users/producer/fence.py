@@ -17,12 +17,13 @@ from cdc_users.users.producer.in_flight import ChangeFlight
 from cdc_users.users.producer.producer import AvroProducer, SendOptions
 from cdc_users.users.source.look import SourceLook
 from cdc_users.users.source.looks import source_look
-from cdc_users.users.statement import form_of, quoted_name, statement
+from cdc_users.users.statement import form_of, statement
 from cdc_users.users.table_statement import insert
 from cdc_users.users.target import DatabaseTarget, LaneTarget
 from cdc_users.users.workload.keyspace import RowChange
 from cdc_users.users.workload.table.row import CustomRow, TableRow, TableRows
 from cdc_users.users.workload.workload import KEYS_PER_WRITER, WriteTransaction, columns
+from infra.client.sql import quoted_name
 
 POLL_S = 0.05
 #: No lane has this number, so a fence's key is always new.

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from infra.client.http import ask_connect, connect_trouble
 from infra.client.kafka import KafkaTroubles, kafka_settings
 from infra.client.registry import RegistryError, SchemaRegistry
+from infra.client.sql import quoted_name
 from infra.mariadb.address import FAILURES, connect_to, reason
 from infra.mariadb.rights import mariadb_facts, mariadb_mistakes
 from infra.postgres.catalog import REPLICA_IDENTITIES
@@ -170,8 +171,7 @@ class PipelineLook:
     def _table(
         self, cursor: psycopg.Cursor[Any], table: str, publication: str
     ) -> Iterator[str | PartTrouble]:
-        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
-        row = cursor.execute(_TABLE, (quoted,)).fetchone()
+        row = cursor.execute(_TABLE, (quoted_name(*table.split(".")),)).fetchone()
         if row is None:
             self.found = self.found.lacking("table")
             yield PartTrouble(f"there is no table {table}; create it, or name another one")

@@ -13,7 +13,6 @@ from cdc_users.users.statement import (
     form_of,
     literals,
     operation_name,
-    quoted_name,
     statement,
     statements,
 )
@@ -120,7 +119,3 @@ def test_a_transaction_is_called_by_what_it_does() -> None:
     assert operation_name([update]) == "update"
     assert operation_name(delete) == "delete"
     assert operation_name([insert, *delete]) == "transaction"
-
-
-def test_a_name_with_quotes_stays_one_name() -> None:
-    assert quoted_name("s", 'odd "name"') == '"s"."odd ""name"""'

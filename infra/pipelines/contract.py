@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack.error import StackError
-from infra.stack.supervise.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT, state_of
 
 #: The options that a run gives a reader of its database's log.
 OF_READER = ("dsn", "slot", "publication", "endpoint")
@@ -33,7 +33,7 @@ def platform_parser(
 
 def kept_directory(name: str, slot: str, checkout: Path = CHECKOUT) -> Path:
     """A directory that outlives a SIGKILL of its process, whose next start then finds its files."""
-    return checkout / ".stack" / "runs" / f"{slot}-{name}"
+    return state_of(checkout).runs / f"{slot}-{name}"
 
 
 @contextmanager

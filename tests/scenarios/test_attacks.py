@@ -18,10 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cdc_users.pipeline.provision.creation import RUNS
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.port import free_ports
-from infra.stack.supervise.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT, state_of
 from tests.real_stack import SERVERS, server
 from tests.scenarios.locust_process import (
     NOTHING,
@@ -206,7 +205,7 @@ def test_a_service_that_nobody_runs_stops_neither_the_cleaning_nor_the_next_run(
     assert leftovers(stack) == NOTHING
 
     after = LocustProcess("throughput", tmp_path / "next", "--rows", "20")
-    journal = CHECKOUT / RUNS / f"{run.result()['run']}.jsonl"
+    journal = state_of(CHECKOUT).runs / f"{run.result()['run']}.jsonl"
     try:
         assert after.wait() == 0, after.output
         assert journal.exists(), "what could not be removed is tried again later"

@@ -23,10 +23,8 @@ from infra.faults.fault import has_standby
 from infra.postgres.table import Table
 from infra.stack.endpoints import Endpoints
 from infra.stack.servers.settings import TOPIC_PREFIX
+from infra.stack.supervise.state import state_of
 from infra.validate import endpoint_address
-
-#: The directories of runs, below the checkout.
-RUNS = Path(".stack") / "runs"
 
 
 def fetch_files(pipeline: Pipeline, endpoints: Endpoints) -> None:
@@ -134,7 +132,9 @@ class Creation:
 
     def _emulators(self) -> CloudStreams:
         if not self.clouds:
-            logs = self.note("directory", str(self.checkout / RUNS / f"{self.run}-emulators"))
+            logs = self.note(
+                "directory", str(state_of(self.checkout).runs / f"{self.run}-emulators")
+            )
             self.clouds.append(CloudStreams(Path(logs)))
         return self.clouds[0]
 

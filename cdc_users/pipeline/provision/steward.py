@@ -34,7 +34,7 @@ from cdc_users.pipeline.provision.cleanup.journal import Journal, abandoned
 from cdc_users.pipeline.provision.cleanup.removal import remove_all, remove_objects
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, broken, changes, look
-from cdc_users.pipeline.provision.creation import RUNS, Creation, fetch_files
+from cdc_users.pipeline.provision.creation import Creation, fetch_files
 from cdc_users.pipeline.provision.limit import within
 from cdc_users.pipeline.provision.message import (
     AskHealth,
@@ -96,7 +96,7 @@ class Steward:
 
     def __init__(self, checkout: Path) -> None:
         self._checkout = checkout
-        self._journals = checkout / RUNS
+        self._journals = state_of(checkout).runs
         self._journal: Journal | None = None
         self._found: StackFound | None = None
         self._run = ""

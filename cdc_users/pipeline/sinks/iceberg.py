@@ -9,6 +9,7 @@ from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings
 from cdc_users.pipeline.declaration import Arguments, SinkDeclaration
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
+from infra.stack.supervise.state import state_of
 
 
 def iceberg_arguments(prepared: Prepared, _: TapPlace) -> Arguments:
@@ -35,7 +36,7 @@ def _final(prepared: Prepared) -> IcebergSideSettings:
 
 def make_warehouse(ground: Ground) -> MadeNames:
     """Make an empty warehouse, and name the table that will be in it."""
-    place = ground.checkout / ".stack" / "runs" / f"{ground.name}-iceberg"
+    place = state_of(ground.checkout).runs / f"{ground.name}-iceberg"
     Path(ground.note("directory", str(place))).mkdir(parents=True)
     return {"warehouse": str(place), "sink_table": f"{ground.name}.{ground.tables[0]}"}
 

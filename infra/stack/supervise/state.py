@@ -46,6 +46,11 @@ class StackState:
         return self.root / "run"
 
     @property
+    def runs(self) -> Path:
+        """The journals of runs, and directories that live as long as one of them."""
+        return self.root / "runs"
+
+    @property
     def logs(self) -> Path:
         """One log for each server; kept after a server's death so that a user can read it, and
         removed by `down`.

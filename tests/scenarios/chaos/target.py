@@ -13,9 +13,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from cdc_users.pipeline.provision.creation import RUNS
 from infra.stack.endpoints import Endpoints
-from infra.stack.supervise.state import CHECKOUT
+from infra.stack.supervise.state import CHECKOUT, state_of
 from tests.real_stack import server
 from tests.scenarios.chaos.process import role
 from tests.scenarios.chaos.scene import Scene
@@ -70,7 +69,7 @@ class Target:
     def journal(self) -> str:
         """What its steward has written down; empty before and after it has a journal."""
         with contextlib.suppress(OSError):
-            return (CHECKOUT / RUNS / f"{self.id}.jsonl").read_text(encoding="utf-8")
+            return (state_of(CHECKOUT).runs / f"{self.id}.jsonl").read_text(encoding="utf-8")
         return ""
 
     def begun(self, moment: str) -> bool:

@@ -27,7 +27,6 @@ from cdc_users.pipeline.provision.cleanup import affliction
 from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction
 from cdc_users.pipeline.provision.cleanup.journal import Journal
 from cdc_users.pipeline.provision.client import StewardClient
-from cdc_users.pipeline.provision.creation import RUNS
 from cdc_users.pipeline.provision.message import (
     AskHealth,
     CloseSteward,
@@ -42,6 +41,7 @@ from infra.client.environment import module_command
 from infra.faults.fault import FaultObjects
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
+from infra.stack.supervise.state import state_of
 
 
 class Answering(Steward):
@@ -182,7 +182,7 @@ def test_a_fault_of_a_dead_run_is_tried_once_by_the_next(
 ) -> None:
     url = "http://127.0.0.1:1"
     nowhere = Endpoints("external", "host=127.0.0.1 port=1", "127.0.0.1:1", url, url)
-    dead = Journal.create(tmp_path / RUNS / "dead0001.jsonl", "dead0001", nowhere)
+    dead = Journal.create(state_of(tmp_path).runs / "dead0001.jsonl", "dead0001", nowhere)
     dead.add(FAULT, Affliction("kill-kafka", FaultObjects("cdc_1", ("customers",))).as_text())
     dead.close()
     tried: list[str] = []

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdc_users.options.options import BY_NAME
-from cdc_users.pipeline import sink_tap
 from cdc_users.pipeline.declaration import outlets
+from cdc_users.pipeline.outlets import sink_tap
 from infra.client.environment import ROOT
 from infra.stack.error import StackConfigError
 from infra.stack.pipeline_file.read import did_you_mean, read_pipeline

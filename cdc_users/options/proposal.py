@@ -24,7 +24,7 @@ from cdc_users.options.parse import MOST_STEPS
 from cdc_users.options.table.load import MOST_ROWS
 from cdc_users.options.table.part import of_scenario
 from cdc_users.pipeline.declaration import sinks, transports
-from cdc_users.pipeline.sink_tap import sink_taps
+from cdc_users.pipeline.outlets.sink_tap import sink_taps
 from cdc_users.scenario import Course, Scenario, Step, checked
 
 

@@ -17,8 +17,8 @@ import requests
 
 from cdc_users.options.described import option_mistakes, pipeline_path, sink_tap_text
 from cdc_users.pipeline.declaration import outlets
+from cdc_users.pipeline.outlets.sink_tap import checked
 from cdc_users.pipeline.provision.allow_list import check_targets
-from cdc_users.pipeline.sink_tap import checked
 from infra.client.http import ask_connect, reason
 from infra.client.output import keep_output_from_failing
 from infra.stack.error import StackConfigError, StackError

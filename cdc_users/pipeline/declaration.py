@@ -116,20 +116,20 @@ class SinkDeclaration:
 class TransportDeclaration:
     """What a capture publishes to, as the harness knows it.
 
-    `tap` is what the observer watches there. `create` makes a stream in the service at an endpoint
-    and returns Names.stream; `delete` removes a stream by endpoint and name. `emulator` starts a
-    server for the run, if neither the transport's option nor `variable` names one; `is_endpoint`
-    and `form` define an endpoint. A transport `of_kafka` has topics on the stack's own broker, and
-    Debezium can write to it too. A transport that is no service has a `provision` instead, which
-    makes the place that is written to (Names.stream), and possibly `finals`, the tables that are
-    compared with the source's. A `named` transport is only for captures that name it. Processes
-    that write to a transport `of_aws` get the environment's AWS keys. `options`, `package` and
-    `extra` are as in a sink.
+    `tap` is what the observer watches there, if the user names no place. `create` makes a stream in
+    the service at an endpoint and returns Names.stream; `delete` removes a stream by endpoint and
+    name. `emulator` starts a server for the run, if neither the transport's option nor `variable`
+    names one; `is_endpoint` and `form` define an endpoint. A transport `of_kafka` has topics on the
+    stack's own broker, and Debezium can write to it too. A transport that is no service has a
+    `provision` instead, which makes the place that is written to (Names.stream), and possibly
+    `finals`, the tables that are compared with the source's. A `named` transport is only for
+    captures that name it. Processes that write to a transport `of_aws` get the environment's AWS
+    keys. `options`, `package` and `extra` are as in a sink.
     """
 
     name: str
     label: str
-    tap: Callable[[Prepared], TapSettings]
+    tap: Callable[[Prepared], TapSettings | None] = _unseen
     create: Callable[[str, str, int], Mapping[str, str]] | None = None
     delete: Callable[[str, str], None] | None = None
     variable: str = ""
@@ -228,10 +228,10 @@ class CaptureDeclaration:
     `feeds` a consumer: `feeds` has the arguments with which it writes to Kafka as Debezium would.
     `connector` returns the name of the created connector, if there is one. `module` starts a direct
     capture's process, which is ready within `ready_s`; `sources` are the databases that it can
-    read, `transports` are those that it can write to
-    (if it names none: every service for a direct one, Kafka alone for another). `fetch` downloads
-    its files before anything is created. A capture that `runs_already` is the user's own, with
-    everything behind it. If it `is_debezium`, the harness knows which values it does not send.
+    read, `transports` are those that it can write to (if it names none: every service for a direct
+    one, Kafka alone for another). `fetch` downloads its files before anything is created. A capture
+    that `runs_already` is the user's own, with everything behind it. If it `is_debezium`, the
+    harness knows which values it does not send.
     """
 
     name: str

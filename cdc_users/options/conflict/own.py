@@ -14,7 +14,7 @@ from cdc_users.options.conflict.rule import (
     runs_already,
 )
 from cdc_users.pipeline.declaration import outlets
-from cdc_users.pipeline.sink_tap import readable
+from cdc_users.pipeline.outlets.sink_tap import readable
 from cdc_users.scenario import listed
 from infra.validate import endpoint_address, is_loopback
 

@@ -13,7 +13,7 @@ from cdc_users.options.conflict.rule import (
     runs_already,
 )
 from cdc_users.pipeline.declaration import captures, sources, transports
-from cdc_users.pipeline.sink_tap import readable
+from cdc_users.pipeline.outlets.sink_tap import readable
 
 
 def buffer_holds_a_batch(values: OptionValues) -> Sequence[str]:

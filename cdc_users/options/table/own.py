@@ -12,7 +12,7 @@ from cdc_users.options.conflict import own as conflict
 from cdc_users.options.fault_names import fault_names
 from cdc_users.options.table.load import A_TIME
 from cdc_users.options.table.record import CAPACITY, FAULTS, PRESSURE, SCALING, option
-from cdc_users.pipeline import sink_tap
+from cdc_users.pipeline.outlets import sink_tap
 
 
 @dataclass(frozen=True)

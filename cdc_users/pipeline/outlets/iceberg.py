@@ -7,6 +7,7 @@ from functools import partial
 
 from cdc_users.observe.settings import IcebergSettings, IcebergSideSettings, listed_tables
 from cdc_users.pipeline.declaration import OutletDeclaration
+from cdc_users.pipeline.outlets.postgres import check_each_once
 from cdc_users.pipeline.prepared import MadeNames, Prepared
 from cdc_users.pipeline.provision.ground import Ground
 
@@ -23,8 +24,7 @@ def _check(place: str) -> None:
             )
     if len({name.partition(".")[0] for name in names}) > 1:
         raise ValueError(f"{place!r} names two catalogs; name the tables of one, or two taps")
-    if len(set(names)) < len(names):
-        raise ValueError(f"{place!r} names a table twice; name each once")
+    check_each_once(place, names)
 
 
 def _named(place: str) -> tuple[str, tuple[str, ...]]:

@@ -18,6 +18,11 @@ def check_tables(place: str) -> None:
         schema, _, name = table.rpartition(".")
         if not schema or not name:
             raise ValueError(f"{table!r} is not {PLACE}, e.g. public.customers")
+    check_each_once(place, names)
+
+
+def check_each_once(place: str, names: Sequence[str]) -> None:
+    """Check that no table of a place is named twice; raises ValueError."""
     if len(set(names)) < len(names):
         raise ValueError(f"{place!r} names a table twice; name each once")
 

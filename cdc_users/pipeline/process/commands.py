@@ -37,8 +37,8 @@ from cdc_users.pipeline.declaration import (
     sources,
     transports,
 )
+from cdc_users.pipeline.outlets.sink_tap import LAST, beside, sink_taps
 from cdc_users.pipeline.prepared import Prepared
-from cdc_users.pipeline.sink_tap import LAST, beside, sink_taps
 from cdc_users.scenario import own_arguments, platform_arguments
 from cdc_users.users.target import LaneTarget
 from infra.client.environment import for_python, module_command
@@ -240,10 +240,11 @@ class Wiring(Prepared):
                 for tap in taps
             ]
         if self.direct:
-            return [replace(transports().by_name[self.pipeline.transport].tap(self), name=LAST)]
-        found = self.sink.tap(self)
-        if found is None and self.pipeline.watched:
-            found = self.sink.watch(self)
+            found = transports().by_name[self.pipeline.transport].tap(self)
+        else:
+            found = self.sink.tap(self)
+            if found is None and self.pipeline.watched:
+                found = self.sink.watch(self)
         return [] if found is None else [replace(found, name=LAST)]
 
     def finals(self) -> Mapping[str, Sequence[tuple[FinalSide | None, FinalSide]]]:

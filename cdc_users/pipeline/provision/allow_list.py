@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cdc_users.pipeline.declaration import captures, outlets, sources, transports
+from cdc_users.pipeline.outlets.sink_tap import sink_taps
 from cdc_users.pipeline.provision.cloud_streams import own_endpoint
-from cdc_users.pipeline.sink_tap import sink_taps
 from cdc_users.scenario import Pipeline
 from infra import validate
 from infra.client.access import access_mistakes

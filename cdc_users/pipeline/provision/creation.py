@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cdc_users.pipeline.declaration import captures, sinks, sources, transports
+from cdc_users.pipeline.outlets.sink_tap import sink_taps
 from cdc_users.pipeline.prepared import Names
 from cdc_users.pipeline.provision import cloud_streams, kafka_topics
 from cdc_users.pipeline.provision.allow_list import check_addresses
@@ -16,7 +17,6 @@ from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import RunObjects
 from cdc_users.pipeline.provision.ground import Ground, OwnTables, consumer_group
 from cdc_users.pipeline.provision.message import PreparePipeline
-from cdc_users.pipeline.sink_tap import sink_taps
 from cdc_users.scenario import Pipeline, listed
 from cdc_users.users.workload.workload import OPERATIONS
 from infra.faults.fault import has_standby

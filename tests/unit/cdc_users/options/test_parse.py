@@ -10,7 +10,7 @@ import pytest
 
 from cdc_users.options import parse
 from cdc_users.options.parse import Alternatives, Choices, Count, Counts, choice
-from cdc_users.pipeline import sink_tap
+from cdc_users.pipeline.outlets import sink_tap
 
 COUNT, COUNTS = Count(1000), Counts(1000)
 FROM_ZERO = Count(10, least=0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_users.options.described import sink_tap_text
-from cdc_users.pipeline.sink_tap import LAST, TAKEN, beside, checked, readable, sink_taps
+from cdc_users.pipeline.outlets.sink_tap import LAST, TAKEN, beside, checked, readable, sink_taps
 from infra.stack.pipeline_file.section import TapSection
 
 KINDS = st.sampled_from(

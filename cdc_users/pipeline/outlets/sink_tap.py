@@ -87,9 +87,9 @@ def forms() -> str:
 def _read(text: str) -> list[SinkTap]:
     """The taps; one that cannot be read has no kind, and its text as place."""
     # Places may hold any of these signs, so only those before another tap divide.
-    form = rf"(?:({TAP_NAME})=)?({'|'.join(map(re.escape, outlets().by_name))}):"
-    start = form.replace("(" + TAP_NAME, "(?:" + TAP_NAME).replace("=)?(", "=)?(?:")
-    parts = ["", *re.split(rf"\s*([;>])\s*(?={start})", text.strip())]
+    kinds = "|".join(map(re.escape, outlets().by_name))
+    form = rf"(?:({TAP_NAME})=)?({kinds}):"
+    parts = ["", *re.split(rf"\s*([;>])\s*(?=(?:{TAP_NAME}=)?(?:{kinds}):)", text.strip())]
     signs, taps = (parts[0::2], parts[1::2]) if parts[1] else (parts[2::2], parts[3::2])
     return [
         _one(re.match(form, tap), tap, sign == ">") for sign, tap in zip(signs, taps, strict=True)

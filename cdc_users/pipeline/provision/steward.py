@@ -32,6 +32,7 @@ from cdc_users.pipeline.provision.allow_list import stack_mistakes
 from cdc_users.pipeline.provision.cleanup.affliction import undo_faults
 from cdc_users.pipeline.provision.cleanup.journal import Journal, abandoned
 from cdc_users.pipeline.provision.cleanup.removal import remove_all, remove_objects
+from cdc_users.pipeline.provision.cleanup.run_faults import RunFaults
 from cdc_users.pipeline.provision.cloud_streams import CloudStreams
 from cdc_users.pipeline.provision.condition import Condition, RunObjects, broken, changes, look
 from cdc_users.pipeline.provision.creation import Creation, fetch_files
@@ -54,7 +55,6 @@ from cdc_users.pipeline.provision.message import (
     StewardRequest,
 )
 from cdc_users.pipeline.provision.relays import RunRelays
-from cdc_users.pipeline.provision.run_faults import RunFaults
 from cdc_users.pipeline.provision.shared import StackUse
 from infra.client.environment import module_command
 from infra.client.output import finish_output, keep_output_from_failing

@@ -7,6 +7,7 @@ from typing import Any
 
 from cdc_users.measure.judgement.result import Result, StepResult
 from cdc_users.measure.ledger.ledger import CLASSES
+from cdc_users.report import quantity
 from cdc_users.report.csv import as_csv
 from cdc_users.step.fault import FIGURES
 
@@ -24,7 +25,6 @@ SHOWN = (
     ("p99 after", "p99_ms", "ms"),
 )
 OF_LEDGER = ("duplicated", "lost", "unseen", "stale", "torn", "reordered")
-NAME_WIDTH, WIDTH = 24, 10
 
 
 def with_faults(result: Result) -> Sequence[StepResult]:
@@ -54,7 +54,10 @@ def faults_table(result: Result) -> list[str]:
     if not steps:
         return []
     head = [title for title, _, _ in SHOWN] + list(OF_LEDGER)
-    return [_line("Fault", head), *(_line(str(step.fault["name"]), _cells(step)) for step in steps)]
+    return [
+        quantity.line("Fault", head),
+        *(quantity.line(str(step.fault["name"]), _cells(step)) for step in steps),
+    ]
 
 
 def _cells(step: StepResult) -> list[str]:
@@ -66,7 +69,3 @@ def _shown(value: Any, unit: str) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}{unit}" if unit else str(value)
-
-
-def _line(name: str, cells: Sequence[str]) -> str:
-    return f"{name:<{NAME_WIDTH}}" + "".join(f" {cell:>{WIDTH}}" for cell in cells)

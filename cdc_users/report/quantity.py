@@ -4,7 +4,11 @@ one unit, thousands grouped by commas.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 UNKNOWN = "-"
+#: The columns of a table beside the consolidated one, in characters.
+NAME_WIDTH, WIDTH = 24, 10
 #: Longer times are shown in seconds.
 SECOND_MS = 1000.0
 
@@ -38,3 +42,8 @@ def three_digits(value: float) -> str:
     size = abs(value)
     places = 0 if size >= 99.95 or value == 0 else 1 if size >= 9.995 else 2
     return f"{value:,.{places}f}"
+
+
+def line(name: str, cells: Sequence[str]) -> str:
+    """A line of a table beside the consolidated one."""
+    return (f"{name:<{NAME_WIDTH}}" + "".join(f" {cell:>{WIDTH}}" for cell in cells)).rstrip()

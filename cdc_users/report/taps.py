@@ -9,7 +9,6 @@ from cdc_users.report import quantity
 
 OF_LEDGER = ("lost", "duplicated", "reordered", "stale", "corrupt", "phantom")
 HEAD = ("Tap", "Received", "e2e p50", "p95", "p99", *OF_LEDGER, "first missing at")
-NAME_WIDTH, WIDTH = 24, 10
 
 
 def tap_rows(steps: Sequence[StepResult]) -> list[tuple[str, ...]]:
@@ -21,8 +20,8 @@ def taps_table(result: Result) -> Iterator[str]:
     """The same as lines under a heading for each step."""
     for step in result.steps:
         if step.taps:
-            yield _line(f"{HEAD[0]} ({step.name})", HEAD[1:])
-            yield from (_line(name, row) for _, name, *row in tap_rows([step]))
+            yield quantity.line(f"{HEAD[0]} ({step.name})", HEAD[1:])
+            yield from (quantity.line(name, row) for _, name, *row in tap_rows([step]))
 
 
 def _cells(tap: TapFigures) -> Iterator[str]:
@@ -31,7 +30,3 @@ def _cells(tap: TapFigures) -> Iterator[str]:
     yield from (quantity.duration(latency.get(point)) for point in ("p50", "p95", "p99"))
     yield from (quantity.count(tap["ledger"].get(name)) for name in OF_LEDGER)
     yield ", ".join(f"{name} {count}" for name, count in tap["lost_at"].items() if count)
-
-
-def _line(name: str, cells: Sequence[str]) -> str:
-    return (f"{name:<{NAME_WIDTH}}" + "".join(f" {cell:>{WIDTH}}" for cell in cells)).rstrip()

@@ -6,7 +6,8 @@ import csv
 import io
 from typing import Any
 
-from cdc_users.report.faults import HEAD, NAME_WIDTH, OF_LEDGER, SHOWN, faults_csv, faults_table
+from cdc_users.report.faults import HEAD, OF_LEDGER, SHOWN, faults_csv, faults_table
+from cdc_users.report.quantity import NAME_WIDTH
 from cdc_users.step.fault import FIGURES
 from tests.unit.made_result import result, step_result
 

@@ -61,9 +61,6 @@ class Drive:
     _rig: Rig | None = None
     _waiting: Waiting = field(init=False)
     _assigner: Assigner | None = None
-    #: The present rig's first step, and how many parts were gone before it.
-    _first: int = 1
-    _gone_before: int = 0
     #: The step and the number of looks that the course judged last.
     _judged: tuple[int, int] = (0, 0)
 
@@ -114,7 +111,6 @@ class Drive:
         run, facts = self.run, self.run.facts
         run.enter("tables, topics and connector")
         rig = self._rig = prepare(self._plan(first), self.steward)
-        self._first, self._gone_before = first.number, len(facts.gone)
         following: StepState | None = first
         try:
             run.enter("observer and platform")
@@ -237,8 +233,7 @@ class Drive:
         )
         try:
             with gevent.Timeout(left_s):
-                closing = Closing(rig, states, run.workload, run.facts, limit_s, self._gone_before)
-                close(closing, run.watch.look)
+                close(Closing(rig, states, run.workload, run.facts, limit_s), run.watch.look)
         except gevent.Timeout:
             run.facts.fenced = False
             run.facts.notes.append("the audit was cut short, because the run was asked to stop")
@@ -353,7 +348,7 @@ class Drive:
             facts.restarts += facts.unexplained(health.restarted)
             facts.disturbed += facts.unexplained(health.disturbed)
             known = {gone.what for gone in facts.gone}
-            number = max(self._first, len(self._shown))
+            number = max(1, len(self._shown))
             facts.gone += [Gone(number, what) for what in health.gone if what not in known]
             facts.retention_lost += health.deleted_records
             facts.source_clock = ClockOffset(health.source_ahead_us, health.source_bound_us)

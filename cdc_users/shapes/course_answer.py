@@ -108,24 +108,19 @@ def prediction_row(
     per_s = None if per_event is None else round(per_event * rate_per_s, 1)
     # With only a lower bound of its capacity, a pipeline may catch up sooner than this predicts.
     bound = answer.kind == "at_least"
-    capacity_per_s = _works_off_per_s(low, made)
-    catch_up = Prediction(catch_up_s(outage_s, rate_per_s, capacity_per_s), bound=bound)
-    held_back = Prediction(per_s)
+    taken_s = grew = None
     if last.step.fault is not None:
         done, slot = last.result.fault, last.backlogs.get("slot")
-        lasted_s = done.get("outage_s") or outage_s
-        outage_s = lasted_s
+        outage_s = done.get("outage_s") or outage_s
         taken_s = done.get("recovered_s")
-        predicted_s = catch_up_s(lasted_s, rate_per_s, capacity_per_s)
-        catch_up = Prediction(predicted_s, taken_s, bound)
-        grew = held_back_per_s(slot.at_s, slot.waiting, lasted_s) if slot is not None else None
-        held_back = Prediction(per_s, grew)
+        grew = held_back_per_s(slot.at_s, slot.waiting, outage_s) if slot is not None else None
+    predicted_s = catch_up_s(outage_s, rate_per_s, _works_off_per_s(low, made))
     return {
         "rate_per_s": round(rate_per_s, 1),
         "outage_s": outage_s,
-        "catch_up_s": catch_up.to_json(),
+        "catch_up_s": Prediction(predicted_s, taken_s, bound).to_json(),
         "wal_bytes_per_event": per_event,
-        "wal_held_back_bytes_per_s": held_back.to_json(),
+        "wal_held_back_bytes_per_s": Prediction(per_s, grew).to_json(),
         "disk_bytes": options.disk,
         "disk_full_s": fills_s(options.disk, per_s),
         "p99_ms": last.result.fault.get("p99_ms") if last.step.fault is not None else None,

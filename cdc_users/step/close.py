@@ -44,8 +44,6 @@ class Closing:
     facts: Facts
     #: How long fences are awaited.
     limit_s: float
-    #: How many parts were gone (`facts.gone`) before this rig was made.
-    gone_before: int = 0
     #: The outcomes of each writer's sequences: as the writer knew them, and the true ones.
     told: dict[int, Outcomes] = field(default_factory=dict)
     settled: dict[int, Outcomes] = field(default_factory=dict)
@@ -118,7 +116,8 @@ class Closing:
         return self._fences_at_the_end() > before
 
     def _gone(self) -> bool:
-        return self.rig.dead() is not None or len(self.facts.gone) > self.gone_before
+        numbers = {state.number for state in self.states}
+        return self.rig.dead() is not None or any(gone.step in numbers for gone in self.facts.gone)
 
     def _located(self, audits: Mapping[str, Audit]) -> dict[str, Audit]:
         """The audits, with the place at the previous tap of events that a tap lacks."""

@@ -85,8 +85,7 @@ class FaultDriver:
             self._look_until(planned.inject_at_s)
             if self.over or self.run.stopping:
                 return
-            self._do(planned)
-            if self.state.fault is not None and not self.state.fault.refused:
+            if not self._do(planned).refused:
                 self._look_on(planned)
         except HarnessError as error:
             self.failure = error
@@ -94,7 +93,7 @@ class FaultDriver:
             self._conclude()
             self.over = True
 
-    def _do(self, planned: PlannedFault) -> None:
+    def _do(self, planned: PlannedFault) -> FaultState:
         """Inject, hold, heal; a fault whose injection has begun is always healed."""
         run, state = self.run, self.state
         state.fault = done = FaultState(injected_us=run.anchor.now_us())
@@ -113,6 +112,7 @@ class FaultDriver:
                 done.healed_us = run.anchor.now_us()
         run.mark(RECOVER, state)
         logger.info("benchmark.fault.heal", fault=planned.name, step=state.step.name)
+        return done
 
     def _inject(self, done: FaultState) -> None:
         """Inject. A fault that a server does not take is undone, and its step invalid; the next

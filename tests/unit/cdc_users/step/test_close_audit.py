@@ -25,7 +25,7 @@ from cdc_users.pipeline.telemetry import (
 )
 from cdc_users.scenario import Pipeline
 from cdc_users.step.close import Closing, close, worst_of, written_by_others
-from cdc_users.step.state import Facts, ReportedShare, StepState
+from cdc_users.step.state import Facts, Gone, ReportedShare, StepState
 from cdc_users.users.source.look import LogPosition
 from cdc_users.users.workload.workload import Workload, Writer
 from tests.unit.made_run import state
@@ -193,6 +193,14 @@ def test_fences_that_cannot_be_written_are_a_note_and_no_crash() -> None:
 
     assert found.facts.notes == ["the table is gone; create it again"]
     assert not found.facts.fenced
+
+
+@pytest.mark.parametrize(("step", "gone"), [(1, True), (2, False)])
+def test_fences_are_given_up_where_a_part_of_this_pipeline_is_gone(step: int, gone: bool) -> None:
+    facts = Facts(gone=[Gone(step, "the slot was dropped")])
+    made = Closing(cast(Rig, MadeRig(whole((1, 4)))), [state()], INSERTS, facts, 30.0)
+
+    assert made._gone() is gone
 
 
 def test_a_pipeline_without_fences_spoils_those_of_another_one() -> None:

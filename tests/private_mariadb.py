@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from infra.pipelines.mariadb import recipe
+from infra.stack.emulators.emulator import EmulatorUnavailableError
 from infra.stack.servers.port import free_ports
 from infra.stack.servers.server import ServerProcess, start
 
 READY_S = 30.0
+
+
+@contextmanager
+def private_mariadb(logs: Path) -> Iterator[PrivateMariadb]:
+    """A server that lives as long as the block; skips where it cannot be had."""
+    try:
+        started = PrivateMariadb(logs)
+    except EmulatorUnavailableError as error:
+        pytest.skip(str(error))
+    try:
+        yield started
+    finally:
+        started.stop()
 
 
 class PrivateMariadb:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
-import pytest
 from psycopg2.extensions import set_wait_callback
 from typing_extensions import override
 
@@ -18,8 +17,7 @@ from cdc_users.users.target import DatabaseTarget
 from infra.mariadb.address import at_database, connect_to
 from infra.mariadb.database import create_run_database
 from infra.postgres.table import create_customers, create_schema, table_names
-from infra.stack.emulators.emulator import EmulatorUnavailableError
-from tests.private_mariadb import PrivateMariadb
+from tests.private_mariadb import PrivateMariadb, private_mariadb
 from tests.private_postgres import PrivatePostgres, private_postgres
 
 TABLES = table_names(2)
@@ -146,14 +144,8 @@ class MariadbWorld(SourceWorld):
 @contextmanager
 def mariadb_world(place: Path) -> Iterator[SourceWorld]:
     """A MariaDB."""
-    try:
-        server = PrivateMariadb(place)
-    except EmulatorUnavailableError as error:
-        pytest.skip(str(error))
-    try:
+    with private_mariadb(place) as server:
         yield MariadbWorld(server)
-    finally:
-        server.stop()
 
 
 WORLDS = {"postgres": postgres_world, "mariadb": mariadb_world}

@@ -15,18 +15,13 @@ from infra.mariadb.address import FAILURES, MariadbAddress, connect_to, reason
 from infra.mariadb.database import create_run_database, drop_run_database, table_names
 from infra.mariadb.rights import OF_A_RUN, READING, mariadb_facts, mariadb_mistakes
 from infra.postgres.table import TableError
-from infra.stack.emulators.emulator import EmulatorUnavailableError
-from tests.private_mariadb import PrivateMariadb
+from tests.private_mariadb import PrivateMariadb, private_mariadb
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: Any) -> Iterator[PrivateMariadb]:
-    try:
-        started = PrivateMariadb(tmp_path_factory.mktemp("mariadb"))
-    except EmulatorUnavailableError as error:
-        pytest.skip(str(error))
-    yield started
-    started.stop()
+    with private_mariadb(tmp_path_factory.mktemp("mariadb")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from infra.mariadb.address import MariadbAddress, connect_to
-from infra.stack.emulators.emulator import EmulatorUnavailableError
-from tests.private_mariadb import PrivateMariadb
+from tests.private_mariadb import PrivateMariadb, private_mariadb
 from tests.scenarios.locust_process import LocustProcess
 
 #: A first run fetches 708 MB.
@@ -20,12 +19,8 @@ FIRST_S = 600.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: Any) -> Iterator[PrivateMariadb]:
-    try:
-        started = PrivateMariadb(tmp_path_factory.mktemp("mariadb"))
-    except EmulatorUnavailableError as error:
-        pytest.skip(str(error))
-    yield started
-    started.stop()
+    with private_mariadb(tmp_path_factory.mktemp("mariadb")) as started:
+        yield started
 
 
 def databases(server: PrivateMariadb) -> list[str]:

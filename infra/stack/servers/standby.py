@@ -152,12 +152,9 @@ class Standby:
         if self.data.exists():
             shutil.rmtree(self.data)
         self.passfile.unlink(missing_ok=True)
-        with closing(_connected(_dsn_of(self.cluster))) as connection:
+        dsn = postgres.dsn(self.cluster.port, self.cluster.passwords.passfile)
+        with closing(_connected(dsn)) as connection:
             connection.execute(_DROP, (SLOT,))
-
-
-def _dsn_of(cluster: Cluster) -> str:
-    return postgres.dsn(cluster.port, cluster.passwords.passfile)
 
 
 def _connected(dsn: str) -> psycopg.Connection[Any]:

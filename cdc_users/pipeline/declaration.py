@@ -202,9 +202,10 @@ class SourceDeclaration:
     the lanes must know of the place that they write to; `finals` are the tables that the sink is
     compared with. `provision` creates what the lanes write to. A capture can read a source that is
     a `database`. `check` refuses a server of the user's that cannot be one, before anything is
-    created; it gets the pipeline, because the user may have a capture of their own. `server` starts
-    a server for a run that names none, whose files `fetch` downloads before anything is created. In
-    a `timed` source's log each commit has its exact time.
+    created; it gets the pipeline, because the user may have a capture of their own. `host` is where
+    a server of the user's is; None if there is none. `server` starts a server for a run that names
+    none, whose files `fetch` downloads before anything is created. In a `timed` source's log each
+    commit has its exact time.
     """
 
     name: str
@@ -214,6 +215,7 @@ class SourceDeclaration:
     finals: Callable[[Prepared], Sequence[FinalSide]] = lambda _: ()
     database: bool = False
     check: Callable[[Endpoints, Pipeline], None] = lambda _, __: None
+    host: Callable[[Endpoints], str | None] = lambda _: None
     server: Callable[[Path], AbstractContextManager[str]] | None = None
     fetch: Callable[[Endpoints], None] = lambda _: None
     timed: bool = False

@@ -16,7 +16,6 @@ from cdc_users.scenario import Pipeline
 from infra import validate
 from infra.client.access import access_mistakes
 from infra.faults.fault import RELAYED, Fault, faults
-from infra.mariadb.address import MariadbAddress
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.locate import find, hosts
@@ -116,21 +115,17 @@ def hidden_sources(endpoints: Endpoints, pipelines: Iterable[Pipeline]) -> list[
         if captures().by_name[pipeline.capture].is_debezium
         if not pipeline.connector and "source" not in pipeline.relayed
     ]
-    of_mariadb = bool(making) and making[0].source == "mariadb"
-    dsn = endpoints.mariadb_url if of_mariadb else endpoints.postgres_dsn
-    if not making or not dsn:
+    if not making:
         return []
-    by_connect = not captures().by_name[making[0].capture].direct
-    seen = endpoints.postgres_from_connect if by_connect else None
-    if of_mariadb:
-        own = MariadbAddress.of(dsn).host
-    else:
-        own = validate.dsn_place(dsn).get("host", "127.0.0.1")
-    host = own if seen is None else seen.rpartition(":")[0]
-    if _TAKEN_BY_DEBEZIUM.fullmatch(host):
+    source, capture = making[0].source, captures().by_name[making[0].capture]
+    seen = None if capture.direct else endpoints.postgres_from_connect
+    own = sources().by_name[source].host(endpoints)
+    host = own if seen is None or own is None else seen.rpartition(":")[0]
+    if host is None or _TAKEN_BY_DEBEZIUM.fullmatch(host):
         return []
-    elsewhere = ", or NAME:PORT as [connect] postgres" if by_connect else ""
-    instead = "" if of_mariadb else ", or use --capture wal"
+    elsewhere = "" if capture.direct else ", or NAME:PORT as [connect] postgres"
+    reader = captures().by_name["wal"]
+    instead = f", or use --capture {reader.name}" if source in reader.sources else ""
     return [
         f"Debezium takes a host's name or its IPv4 address, and the source is at {host!r}; write a"
         f" name that resolves to it into the DSN{elsewhere}{instead}"

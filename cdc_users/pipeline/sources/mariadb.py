@@ -38,6 +38,13 @@ def _refuse(url: str) -> None:
         raise TargetError(f"MariaDB does not answer as it should: {reason(error)}") from error
 
 
+def _host(endpoints: Endpoints) -> str | None:
+    from infra.mariadb.address import MariadbAddress
+
+    url = endpoints.mariadb_url
+    return MariadbAddress.of(url).host if url else None
+
+
 def _provision(ground: Ground) -> MadeNames:
     """A database of the run's own; one in the run's own server disappears with it."""
     from contextlib import closing
@@ -78,6 +85,7 @@ MARIADB = SourceDeclaration(
     provision=_provision,
     database=True,
     check=_check,
+    host=_host,
     server=_server,
     fetch=_fetch,
 )

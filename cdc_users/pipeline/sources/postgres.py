@@ -9,6 +9,7 @@ from cdc_users.pipeline.provision.ground import Ground
 from cdc_users.scenario import Pipeline
 from cdc_users.users.target import DatabaseTarget
 from infra.stack.endpoints import Endpoints
+from infra.validate import dsn_place
 
 
 def _target(prepared: Prepared) -> DatabaseTarget:
@@ -68,6 +69,11 @@ def _check(endpoints: Endpoints, pipeline: Pipeline) -> None:
         refuse_source(connection.cursor(), reader, own=own, captured=captured)
 
 
+def _host(endpoints: Endpoints) -> str | None:
+    dsn = endpoints.postgres_dsn
+    return dsn_place(dsn).get("host", "127.0.0.1") if dsn else None
+
+
 POSTGRES = SourceDeclaration(
     "postgres",
     lanes="writer",
@@ -76,5 +82,6 @@ POSTGRES = SourceDeclaration(
     provision=_provision,
     database=True,
     check=_check,
+    host=_host,
     timed=True,
 )

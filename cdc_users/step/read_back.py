@@ -138,7 +138,8 @@ def _read(look: SourceLook, target: DatabaseTarget, keys: Sequence[int]) -> dict
         name = quoted_name(target.schema, table)
         for start in range(0, len(keys), KEYS_PER_QUERY):
             some = ",".join(map(str, keys[start : start + KEYS_PER_QUERY]))
-            query = f"SELECT id, probe FROM {name} WHERE id IN ({some})"  # noqa: S608 - keys are numbers
+            where = f"id IN ({some})"
+            query = f"SELECT id, probe FROM {name} WHERE {where}"  # noqa: S608 - keys are numbers
             found |= {key: _sequence(probe) for key, probe in look.fetch(query)}
     return found
 

@@ -16,7 +16,10 @@ SELECT version(), current_user(), @@log_bin, @@binlog_format, @@binlog_row_image
        @@read_only <> 'OFF' AND @@read_only <> '0', @@server_id
 """
 _GRANTEE = "grantee = concat('''', replace(current_user(), '@', '''@'''), '''')"
-_GLOBAL = f"SELECT privilege_type FROM information_schema.user_privileges WHERE {_GRANTEE}"  # noqa: S608
+_GLOBAL = (
+    "SELECT privilege_type FROM information_schema.user_privileges"  # noqa: S608
+    f" WHERE {_GRANTEE}"
+)
 _OF_DATABASES = (
     "SELECT privilege_type FROM information_schema.schema_privileges"  # noqa: S608
     # In our sessions a backslash is a character like any other, unless it is named.

@@ -67,7 +67,8 @@ def test_each_of_several_tables_is_looked_at_and_watched_in_their_order(catalog:
 
     assert provision(both) == {}
     assert ICEBERG.tap(nobody, both).table == "shop.orders,shop.items"  # type: ignore[attr-defined]
-    assert [side.table for side in ICEBERG.finals(nobody, both)] == ["shop.orders", "shop.items"]  # type: ignore[union-attr]
+    sides: Any = ICEBERG.finals(nobody, both)
+    assert [side.table for side in sides] == ["shop.orders", "shop.items"]
     with pytest.raises(StackConfigError, match=r"table shop\.bare has no column 'probe'"):
         provision("own.shop.orders,own.shop.bare")
 

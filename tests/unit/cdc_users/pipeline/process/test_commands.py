@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -243,10 +245,10 @@ def test_sink_tables_are_compared_with_the_source_tables_in_their_order() -> Non
     made = wiring(own)
     made = replace(made, names=replace(made.names, tables=("x", "y")))
 
-    pairs = made.finals()
+    pairs: Mapping[str, Any] = made.finals()
 
-    assert [(left.table, right.table) for left, right in pairs["postgres-log"]] == [  # type: ignore[union-attr]
+    assert [(left.table, right.table) for left, right in pairs["postgres-log"]] == [
         ("cdc_abc.x", "copy.a"),
         ("cdc_abc.y", "copy.b"),
     ]
-    assert [(left, right.table) for left, right in pairs["sink"]] == [(None, "one.all")]  # type: ignore[union-attr]
+    assert [(left, right.table) for left, right in pairs["sink"]] == [(None, "one.all")]

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
+import psycopg
 import psycopg2
+import pytest
 
+from infra.postgres.slot import drop_slot
 from infra.stack.debezium.canary import send_canary
+from infra.stack.debezium.connector import ask_worker, delete_connector
 from infra.stack.endpoints import Endpoints
 from infra.stack.find.locate import verify
 from infra.stack.supervise.state import recorded, state_of
+from tests.integration.debezium_capture import captured_customers
 from tests.real_stack import stack_command
-from tests.scenarios.locust_process import NOTHING, leftovers
+from tests.scenarios.locust_process import NOTHING, await_that, leftovers
+
+#: A task that has started since then has both its sessions, and looks for its slot next.
+TASK_STARTS = """
+SELECT 1 FROM pg_stat_activity
+WHERE application_name = 'Debezium General' AND backend_start > %s
+HAVING count(*) > 1
+"""
 
 
 def secrets() -> list[str]:
@@ -51,6 +64,31 @@ def test_a_canary_leaves_nothing_behind(stack: Endpoints) -> None:
     send_canary(stack, 60)
 
     assert leftovers(stack) == NOTHING
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_connector_that_is_deleted_while_its_task_starts_makes_no_slot(
+    stack: Endpoints, attempt: int
+) -> None:
+    del attempt
+    with (
+        closing(psycopg.connect(stack.postgres_dsn, autocommit=True)) as connection,
+        captured_customers(stack) as capture,
+    ):
+        slot = capture.table.split(".")[0]
+        name = slot.replace("_", "-")
+        before = connection.execute("SELECT now()").fetchone()
+        ask_worker("POST", f"{stack.connect_url}/connectors/{name}/restart?includeTasks=true")
+        await_that(
+            lambda: connection.execute(TASK_STARTS, before).fetchone() is not None,
+            "no task starts",
+        )
+
+        delete_connector(stack, name)
+        drop_slot(connection, slot)
+
+        send_canary(stack, 60)  # takes longer than the start of a task
+        assert leftovers(stack)["slots"] == []
 
 
 def test_all_servers_listen_on_loopback_only(stack: Endpoints) -> None:

@@ -21,6 +21,8 @@ from infra.stack.servers.settings import ServerSettings, Tuning, debezium
 from infra.validate import dsn_place
 
 TIMEOUT_S = 30.0
+#: The limit for a deleted connector's end; Connect itself gives a task five seconds.
+GONE_S = 10.0
 POLL_S = 0.05
 #: Source types that each event's schema names in its parameters, by their names in pg_type: types
 #: that an event's schema alone does not identify.
@@ -197,12 +199,26 @@ def what_is_read(config: Mapping[str, str]) -> ReadByConnector:
 
 
 def delete_connector(endpoints: Endpoints, name: str) -> None:
-    """Delete the connector; it is no error if there is none."""
-    answer = ask_worker("DELETE", f"{endpoints.connect_url}/connectors/{name}")
+    """Delete the connector and wait for its end; it is no error if there is none.
+
+    Connect answers as soon as the deletion is written down, and stops the task later. A task that
+    is starting at that time still makes its slot, after whoever deleted the connector has dropped
+    it. Connect forgets a connector's status when its tasks are stopped.
+    """
+    url = f"{endpoints.connect_url}/connectors/{name}"
+    answer = ask_worker("DELETE", url)
     if answer.status_code not in (requests.codes.no_content, requests.codes.not_found):
         raise StackError(
             f"connector {name!r} cannot be deleted ({answer.status_code}): {_message(answer)}"
         )
+    deadline_s = time.monotonic() + GONE_S
+    while ask_worker("GET", f"{url}/status").status_code != requests.codes.not_found:
+        if time.monotonic() > deadline_s:
+            raise StackError(
+                f"connector {name!r} was deleted and still runs after {GONE_S:g} s; see Connect's"
+                " log"
+            )
+        time.sleep(POLL_S)
 
 
 def ask_worker(method: str, url: str, **arguments: Any) -> requests.Response:

@@ -178,11 +178,11 @@ def test_a_connector_that_is_refused_is_told_with_connects_reason(
 
 def test_a_worker_that_rebalances_is_asked_until_it_has_settled(worker: Worker) -> None:
     busy = (409, {"message": "Cannot complete request because of a Rebalance"})
-    worker.answers = [busy, busy, (204, "")]
+    worker.answers = [busy, busy, (204, ""), (404, {})]
 
     delete_connector(at(worker), "run-1")
 
-    assert [method for method, _, _ in worker.asked] == ["DELETE"] * 3
+    assert [method for method, _, _ in worker.asked] == ["DELETE"] * 3 + ["GET"]
 
 
 def test_a_worker_that_rebalances_for_ever_is_told(
@@ -197,11 +197,29 @@ def test_a_worker_that_rebalances_for_ever_is_told(
 
 @pytest.mark.parametrize("code", [204, 404])
 def test_a_connector_that_is_gone_is_deleted(worker: Worker, code: int) -> None:
-    worker.answers = [(code, {})]
+    worker.answers = [(code, {}), (404, {})]
 
     delete_connector(at(worker), "größe")
 
     assert worker.asked[0][:2] == ("DELETE", "/connectors/gr%C3%B6%C3%9Fe")
+
+
+def test_a_deleted_connectors_end_is_awaited(worker: Worker) -> None:
+    worker.answers = [(204, ""), (200, {}), (200, {}), (404, {})]
+
+    delete_connector(at(worker), "run-1")
+
+    assert [path for _, path, _ in worker.asked[1:]] == ["/connectors/run-1/status"] * 3
+
+
+def test_a_deleted_connector_that_does_not_end_is_told(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connectors, "GONE_S", 0.05)
+    worker.answers = [(204, ""), (200, {})]
+
+    with pytest.raises(StackError, match=r"'run-1' was deleted and still runs after 0.05 s"):
+        delete_connector(at(worker), "run-1")
 
 
 def test_a_worker_that_does_not_answer_is_named() -> None:

@@ -4,7 +4,9 @@ suffices to undo it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,13 +26,17 @@ from infra.faults.fault import (
 from infra.faults.relay import Relay
 from infra.stack import one_server
 from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
 from infra.stack.find.locate import supervised
+from infra.stack.servers.probe import await_answer, probes
 from infra.stack.supervise.state import state_of
 
 #: The kind of a fault's entry in the journal.
 FAULT = "fault"
 #: The limit for undoing a fault, in which a server may have to start.
 UNDO_S = 120.0
+#: The limit for the answers of the other servers, which may have lost the one that stood still.
+ANSWER_S = 20.0
 
 
 class AfflictionText(msgspec.Struct, frozen=True):
@@ -100,13 +106,30 @@ def undo(endpoints: Endpoints, text: str) -> None:
 
 
 def undo_faults(journal: Journal, endpoints: Endpoints) -> Sequence[str]:
-    """Undo the faults in a journal, the last one first; returns those that could not be undone."""
+    """Undo the faults in a journal, the last one first; returns those that could not be undone.
+
+    Servers that depend on one that stood still may need some seconds more than that one: Kafka has
+    its broker back before the schema registry can write to it. They are waited for, but it is no
+    problem of the faults if they do not answer.
+    """
     problems = []
+    undone = False
     for entry in reversed([entry for entry in journal.entries() if entry.kind == FAULT]):
         try:
             if supervised(endpoints):
                 within(UNDO_S, "undoing a fault", lambda: undo(endpoints, entry.name))  # noqa: B023
+                undone = True
             journal.gone(entry)
         except Exception as error:  # noqa: BLE001 - whatever a server or its client raises
             problems.append(f"{entry.name}: {str(error).strip() or type(error).__name__}")
+    if undone and (endpoints.kind != "external" or endpoints.commands):
+        _await_servers(endpoints)
     return problems
+
+
+def _await_servers(endpoints: Endpoints) -> None:
+    deadline_s = time.monotonic() + ANSWER_S
+    for name, probe in probes(endpoints).items():
+        if probe.place:
+            with contextlib.suppress(StackError):
+                await_answer(name, probe, deadline_s)

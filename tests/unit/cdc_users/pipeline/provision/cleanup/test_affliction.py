@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from cdc_users.pipeline.provision.cleanup import affliction
 from cdc_users.pipeline.provision.cleanup.affliction import FAULT, Affliction, undo, undo_faults
 from cdc_users.pipeline.provision.cleanup.journal import Entry, Journal
 from cdc_users.pipeline.provision.cleanup.removal import remove_all
 from infra.faults.fault import FaultObjects
 from infra.stack.endpoints import Endpoints
+from infra.stack.error import StackError
+from infra.stack.servers.probe import ServerProbe
 
 OBJECTS = FaultObjects(schema="cdc_1", tables=("customers",), slot="cdc_1", sink_table="a.b")
 #: Servers of the user's own that are not there: nothing can be done to them.
@@ -98,6 +103,33 @@ def test_one_that_needs_nothing_undone_goes_although_its_server_is_silent(
 
     assert undo_faults(journal, NOWHERE) == []
     assert journal.entries() == []
+
+
+def test_after_a_fault_every_server_is_waited_for_although_one_stays_silent(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry answers at the third attempt; Connect never does."""
+    asked: list[str] = []
+
+    def ask(server: str) -> None:
+        asked.append(server)
+        if server == "connect" or asked.count(server) < 3:
+            raise StackError(f"{server} is fenced")
+
+    monkeypatch.setattr(
+        affliction,
+        "probes",
+        lambda _: {
+            name: ServerProbe(name, place, functools.partial(ask, name))
+            for name, place in (("kafka", ""), ("registry", "here"), ("connect", "here"))
+        },
+    )
+    monkeypatch.setattr(affliction, "ANSWER_S", 0.5)
+    noted(journal, "lock-sink-table")
+
+    assert undo_faults(journal, replace(NOWHERE, kind="process")) == []
+    assert asked.count("registry") == 3
+    assert {"kafka", "connect"} & set(asked) == {"connect"}
 
 
 def test_faults_are_undone_before_any_object_is_removed(journal: Journal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -15,11 +16,13 @@ from cdc_users.options.fault_load import arrivals_per_s
 from cdc_users.options.fault_names import ALL, chosen
 from cdc_users.options.options import Options
 from cdc_users.options.table.record import FAULTS
+from cdc_users.pipeline.provision.allow_list import allowed_faults
 from cdc_users.scenario import Pipeline, Step
 from cdc_users.shapes.base import ScenarioShape
 from cdc_users.shapes.pipeline import pipeline
 from cdc_users.shapes.schedule import schedule_of
 from infra.faults.fault import RELAYED, faults
+from infra.stack.supervise.state import CHECKOUT
 
 ITS_OWN_TIMES = "use --steady, --hold and --recover"
 
@@ -29,7 +32,7 @@ def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
     not allow.
     """
     watched = _watched(options)
-    possible, reasons = chosen(options.faults, watched)
+    possible, reasons = _chosen(options, watched)
     needed = {need for name in possible for need in faults().by_name[name].needs}
     relayed = tuple(place for need, place in RELAYED.items() if need in needed)
     watched = dataclasses.replace(watched, relayed=relayed)
@@ -50,6 +53,18 @@ def fault_steps(name: str, options: Options) -> tuple[Step, ...]:
         _step(name, options, watched, stage, fault)
         for stage, fault in zip(stages, planned, strict=True)
     )
+
+
+def _chosen(options: Options, watched: Pipeline) -> tuple[list[str], list[str]]:
+    """The faults to be done, and why others are not; `all` leaves out what the servers forbid.
+
+    Faults that are named are refused elsewhere, with the other mistakes about servers.
+    """
+    possible, reasons = chosen(options.faults, watched)
+    if options.faults != (ALL,):
+        return possible, reasons
+    possible, refused = allowed_faults(CHECKOUT, os.environ, possible, options.allow_fault)
+    return possible, [*reasons, *refused]
 
 
 def _watched(options: Options) -> Pipeline:
@@ -101,5 +116,5 @@ class FaultShape(ScenarioShape):
     def skipped(cls, options: Options) -> tuple[str, ...]:
         if options.faults != (ALL,):
             return ()
-        _, reasons = chosen(options.faults, _watched(options))
+        _, reasons = _chosen(options, _watched(options))
         return tuple(f"left out: {reason}" for reason in reasons)

@@ -136,15 +136,37 @@ def fault_mistakes(
     checkout: Path, environ: Mapping[str, str], names: Iterable[str], allowed: Sequence[str]
 ) -> list[str]:
     """Why these faults may not be done to the servers that a run would find."""
-    known = [fault for name in dict.fromkeys(names) if (fault := faults().by_name.get(name))]
+    return _refused(names, _servers(checkout, environ), allowed)
+
+
+def allowed_faults(
+    checkout: Path, environ: Mapping[str, str], names: Sequence[str], allowed: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Those of these faults that may be done to the servers that a run would find, and why the
+    others may not.
+    """
+    servers = _servers(checkout, environ)
+    possible = [name for name in names if not _refused([name], servers, allowed)]
+    refused = [name for name in names if name not in possible]
+    return possible, _refused(refused, servers, allowed)
+
+
+def _servers(checkout: Path, environ: Mapping[str, str]) -> tuple[Endpoints, list[str]] | None:
+    """The servers that a run would find, and their addresses; None if it will start its own."""
     try:
         endpoints = find(checkout, environ)
-        if endpoints is None or not known:
-            return []  # the run will start a stack of this checkout
-        places = hosts(endpoints, environ)
+        return None if endpoints is None else (endpoints, hosts(endpoints, environ))
     except StackConfigError:
-        return []  # reported already
-    return refused_faults(known, endpoints, places, allowed)
+        return None  # reported already
+
+
+def _refused(
+    names: Iterable[str], servers: tuple[Endpoints, list[str]] | None, allowed: Sequence[str]
+) -> list[str]:
+    known = [fault for name in dict.fromkeys(names) if (fault := faults().by_name.get(name))]
+    if servers is None or not known:
+        return []
+    return refused_faults(known, *servers, allowed)
 
 
 def refused_faults(

@@ -6,8 +6,10 @@ import pytest
 
 from cdc_users.error import OptionsError
 from cdc_users.options.options import resolve, texts
+from cdc_users.pipeline.provision import allow_list
 from cdc_users.scenario import Step, rig_key
 from infra.faults.fault import faults
+from infra.stack.endpoints import Endpoints
 from locustfiles.faults import FaultsShape
 
 pytestmark = pytest.mark.gevent
@@ -91,6 +93,24 @@ def test_all_leaves_out_what_the_pipeline_does_not_allow_and_says_so() -> None:
     assert "kill-reader" not in done
     assert any("kill-reader" in reason for reason in left_out)
     assert len(done) + len({reason.split()[3] for reason in left_out}) == len(faults().by_name)
+
+
+def test_all_leaves_out_what_the_servers_forbid_and_needs_nothing_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GIVEN servers in containers, before which no relay can stand."""
+    url = "http://127.0.0.1:2"
+    found = Endpoints("compose", "host=127.0.0.1 port=1", "127.0.0.1:1", url, url)
+    monkeypatch.setattr(allow_list, "find", lambda *_: found)
+    options = resolve(texts({"faults": "all"}, FaultsShape.scenario.defaults))
+
+    done, left_out = FaultsShape.steps(options), FaultsShape.skipped(options)
+
+    assert "pause-kafka" in names(done)
+    assert not {"slow-network", "full-broker-disk"} & set(names(done))
+    assert {step.pipeline.relayed for step in done} == {()}
+    (relays,) = [reason for reason in left_out if "a relay on loopback" in reason]
+    assert "slow-network" in relays
 
 
 def test_all_that_is_wrong_is_told_together() -> None:

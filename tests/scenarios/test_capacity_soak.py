@@ -39,6 +39,8 @@ DELAY_S, BATCH = 0.05, 10
 RATE_PER_S = BATCH / DELAY_S
 #: What a write takes beside its sleep.
 OVERHEAD = 0.02
+#: The relative error of a good prediction.
+WELL_PREDICTED = 0.15
 
 
 def of_stack(name: str) -> list[psutil.Process]:
@@ -152,7 +154,7 @@ def test_a_sink_that_waits_is_named(stack: Endpoints, results: Path, sink: tuple
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_rate_of_a_known_sink_is_in_the_interval(
+def test_the_rate_of_a_known_sink_is_in_the_interval_and_an_outage_ends_as_predicted(
     stack: Endpoints, results: Path, seed: int
 ) -> None:
     run = LocustProcess(
@@ -161,7 +163,7 @@ def test_the_rate_of_a_known_sink_is_in_the_interval(
         *("--smoke", "no", "--sink", "slow", "--sink-delay", f"{DELAY_S}s"),
         *("--batch-size", str(BATCH), "--from", "100", "--most", "800", "--precision", "5%"),
         *("--slo", "end_to_end.p50 < 5s", "--probe", "12s", "--warm-up", "3s"),
-        *("--confirm", "20s", "--seed", str(seed)),
+        *("--confirm", "20s", "--seed", str(seed), "--outage", "20s"),
     )
 
     assert run.wait(LIMIT_S) == 4, run.output
@@ -170,7 +172,10 @@ def test_the_rate_of_a_known_sink_is_in_the_interval(
     assert "profile 'test'" in only
     found = run.result()["capacity"]
     print(found["low_per_s"], found["high_per_s"], found["bottleneck"]["words"])
+    print(found["predictions"])
     assert found["kind"] == "interval"
     assert found["low_per_s"] <= RATE_PER_S
     assert found["high_per_s"] >= RATE_PER_S * (1 - OVERHEAD)
     assert found["bottleneck"]["stage"] == "sink"
+    for figure in ("catch_up_s", "wal_held_back_bytes_per_s"):
+        assert abs(found["predictions"][figure]["error"]) <= WELL_PREDICTED

@@ -112,7 +112,7 @@ def prediction_row(
     if last.step.fault is not None:
         done, slot = last.result.fault, last.backlogs.get("slot")
         outage_s = done.get("outage_s") or outage_s
-        taken_s = done.get("recovered_s")
+        taken_s = done.get("caught_up_s")
         grew = held_back_per_s(slot.at_s, slot.waiting, outage_s) if slot is not None else None
     predicted_s = catch_up_s(outage_s, rate_per_s, _works_off_per_s(low, made))
     return {

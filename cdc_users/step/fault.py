@@ -10,7 +10,7 @@ from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.pressure import PressureSample
 from cdc_users.measure.judgement.recovery import (
     FaultMoments,
-    SecondOfLatency,
+    LatencySpan,
     recovery,
     steady_p99s_ms,
 )
@@ -31,7 +31,7 @@ class FaultState:
     refused: str = ""
     moments: FaultMoments | None = None
     looks: Sequence[ProgressSample] = ()
-    seconds: Sequence[SecondOfLatency] = ()
+    spans: Sequence[LatencySpan] = ()
     #: The gauges from the injection to the end of the step.
     gauges: Sequence[GaugeSample] = ()
 
@@ -47,6 +47,7 @@ FIGURES = (
     "detected_s",
     "own_state_s",
     "first_delivery_s",
+    "caught_up_s",
     "recovered_s",
     "best_s",
     "ratio",
@@ -90,11 +91,11 @@ def figures(
     if done is None or done.moments is None:
         return dict.fromkeys(FIGURES) | plan
     moments = done.moments
-    found = recovery(done.looks, moments, done.seconds)
+    found = recovery(done.looks, moments, done.spans)
     during = [
-        second.p99_ms
-        for second in done.seconds
-        if second.p99_ms is not None and second.at_s > moments.injected_s
+        span.p99_ms
+        for span in done.spans
+        if span.p99_ms is not None and span.at_s > moments.injected_s
     ]
     since = [sample for sample in samples if sample.elapsed_s >= moments.injected_s]
     known: Mapping[str, object] = {
@@ -105,12 +106,13 @@ def figures(
         "detected_s": found.detected_s,
         "own_state_s": _own_state_s(done),
         "first_delivery_s": found.first_delivery_s,
+        "caught_up_s": found.caught_up_s,
         "recovered_s": found.recovered_s,
         "best_s": found.best_s,
         "ratio": None if found.ratio is None else round(found.ratio, 2),
         "rate_per_s": found.rate_per_s,
         "capacity_per_s": found.capacity_per_s,
-        "baseline_p99_ms": max(steady_p99s_ms(moments, done.seconds), default=None),
+        "baseline_p99_ms": max(steady_p99s_ms(moments, done.spans), default=None),
         "p99_ms": max(during, default=None),
         "most_backlog": found.most_backlog,
         "most_queued": _most([sample.queue_depth + sample.in_flight for sample in since]),

@@ -43,13 +43,14 @@ class FaultMoments:
 
 
 @dataclass(frozen=True, slots=True)
-class SecondOfLatency:
-    """The p99 of the events that arrived in one second, which ends `at_s` after the step's
-    start.
+class LatencySpan:
+    """The p99 of the events that arrived in a time of `span_s`, which ends `at_s` after the step's
+    start. Slow loads need long spans: a p99 takes a thousand events.
     """
 
     at_s: float
     p99_ms: float | None
+    span_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,15 @@ class Recovery:
     """Seconds: `detected_s` after the injection, the others after the healing; None where the
     pipeline did not get that far.
 
+    `caught_up_s` is the time until the backlog was worked off; `recovered_s` is that until backlog
+    and latency were at the baseline.
     `best_s` is the shortest time in which a pipeline of the observed capacity can work off the
     backlog: `outage x rate / (capacity - rate)`.
     """
 
     detected_s: float | None
     first_delivery_s: float | None
+    caught_up_s: float | None
     recovered_s: float | None
     outage_s: float
     baseline_age_s: float
@@ -82,7 +86,7 @@ class Recovery:
 def recovery(
     looks: Sequence[ProgressSample],
     moments: FaultMoments,
-    seconds: Sequence[SecondOfLatency] = (),
+    spans: Sequence[LatencySpan] = (),
 ) -> Recovery:
     """Judge a fault by looks at its step; their times are seconds after the step's start."""
     at_s = np.array([look.elapsed_s for look in looks])
@@ -96,14 +100,14 @@ def recovery(
     rate = expected_per_s(looks)
     capacity = _capacity_per_s(at_s[after], delivered[after])
     outage_s = moments.healed_s - moments.injected_s
+    near = (ages_s <= limit_s)[after]
+    stays_s = max(STAYS_S, limit_s + LONGER_S)
     return Recovery(
         detected_s=round(float(late[0]) - moments.injected_s, 3) if len(late) else None,
         first_delivery_s=_first_delivery_s(at_s[after], delivered[after], moments.healed_s),
+        caught_up_s=_caught_up_s(at_s[after], near, moments, stays_s),
         recovered_s=_recovered_s(
-            at_s[after],
-            (ages_s <= limit_s)[after] & _calm(at_s[after], moments, seconds),
-            moments,
-            max(STAYS_S, limit_s + LONGER_S),
+            at_s[after], near & _calm(at_s[after], moments, spans), moments, stays_s
         ),
         outage_s=round(outage_s, 3),
         baseline_age_s=round(baseline_s, 3),
@@ -114,12 +118,12 @@ def recovery(
     )
 
 
-def steady_p99s_ms(moments: FaultMoments, seconds: Sequence[SecondOfLatency]) -> list[float]:
-    """The p99 of each second of the baseline; seconds without one are left out."""
+def steady_p99s_ms(moments: FaultMoments, spans: Sequence[LatencySpan]) -> list[float]:
+    """The p99 of each span that ends in the steady part; spans without one are left out."""
     return [
-        second.p99_ms
-        for second in seconds
-        if second.p99_ms is not None and moments.steady_from_s <= second.at_s <= moments.injected_s
+        span.p99_ms
+        for span in spans
+        if span.p99_ms is not None and moments.steady_from_s <= span.at_s <= moments.injected_s
     ]
 
 
@@ -157,22 +161,36 @@ def _first_delivery_s(at_s: np.ndarray, delivered: np.ndarray, healed_s: float) 
     return round(float(at_s[more[0]]) - healed_s, 3) if len(more) else None
 
 
-def _calm(
-    at_s: np.ndarray, moments: FaultMoments, seconds: Sequence[SecondOfLatency]
-) -> np.ndarray:
-    """Whether each look falls into a second whose p99 is at the baseline; true where that is not
-    known.
+def _calm(at_s: np.ndarray, moments: FaultMoments, spans: Sequence[LatencySpan]) -> np.ndarray:
+    """Whether each look lies in a span whose p99 is at the baseline; true where that is not known.
+
+    Spans overlap where they are long. A slow event makes slow every span that it is in, so a look
+    is slow only if all spans around it are.
     """
-    steady = steady_p99s_ms(moments, seconds)
-    known = [second for second in seconds if second.p99_ms is not None]
+    steady = steady_p99s_ms(moments, spans)
+    known = [span for span in spans if span.p99_ms is not None]
     if not steady or not known:
         return np.ones(len(at_s), dtype=np.bool_)
     limit_ms = max(steady) * P99_FACTOR + P99_MORE_MS
-    ends_s = np.array([second.at_s for second in known])
-    calm = np.array([(second.p99_ms or 0.0) <= limit_ms for second in known])
-    # A look's second ends after the look; the newest looks lie in no finished second and count as
-    # calm.
-    return np.append(calm, True)[np.searchsorted(ends_s, at_s)]
+    ends_s = np.array([span.at_s for span in known])
+    begins_s = ends_s - np.array([span.span_s for span in known])
+    calm = np.array([(span.p99_ms or 0.0) <= limit_ms for span in known])
+    # A span ends after its looks; the newest looks lie in no finished span and count as calm.
+    nearest = np.append(calm, True)[np.searchsorted(ends_s, at_s)]
+    around = (begins_s < at_s[:, np.newaxis]) & (at_s[:, np.newaxis] <= ends_s)
+    at_baseline: np.ndarray = nearest | (around & calm).any(axis=1)
+    return at_baseline
+
+
+def _caught_up_s(
+    at_s: np.ndarray, near: np.ndarray, moments: FaultMoments, stays_s: float
+) -> float | None:
+    """Since when the backlog was at the baseline (`near`) for `stays_s` for the first time."""
+    far = [int(number) for number in np.flatnonzero(~near)]
+    for first, end in zip([0, *(number + 1 for number in far)], [*far, len(near)], strict=True):
+        if first < end and at_s[end - 1] - at_s[first] >= stays_s:
+            return round(max(0.0, float(at_s[first]) - moments.healed_s), 3)
+    return None
 
 
 def _recovered_s(

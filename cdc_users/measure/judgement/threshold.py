@@ -55,6 +55,7 @@ _PRESSURE = {
 }
 #: The figures of a step with a fault, by their names in a threshold.
 _FAULT = {
+    "caught_up": ("caught_up_s", "duration_s"),
     "recovered": ("recovered_s", "duration_s"),
     "detected": ("detected_s", "duration_s"),
     "first_delivery": ("first_delivery_s", "duration_s"),

@@ -14,7 +14,7 @@ import structlog
 
 from cdc_users.error import HarnessError, TargetError
 from cdc_users.measure.judgement.backlog import ProgressSample
-from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency, recovery
+from cdc_users.measure.judgement.recovery import FaultMoments, LatencySpan, recovery
 from cdc_users.measure.schedule.fault_plan import PlannedFault
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.provision.client import StewardClient
@@ -177,7 +177,7 @@ class FaultDriver:
         moments = self._moments
         if moments is None:
             return False
-        return recovery(self._looks, moments, self._seconds()).recovered_s is not None
+        return recovery(self._looks, moments, self._spans()).recovered_s is not None
 
     @property
     def _moments(self) -> FaultMoments | None:
@@ -191,12 +191,12 @@ class FaultDriver:
             (done.healed_us - t0_us) / 1e6,
         )
 
-    def _seconds(self) -> Sequence[SecondOfLatency]:
-        """The watch's seconds of this step, on the step's own time."""
+    def _spans(self) -> Sequence[LatencySpan]:
+        """The watch's percentiles of this step, on the step's own time."""
         watch, state = self.run.watch, self.state
         ahead_s = watch.elapsed_s - self._now_s()
         return [
-            SecondOfLatency(row.elapsed_s - ahead_s, row.p99_ms)
+            LatencySpan(row.elapsed_s - ahead_s, row.p99_ms, row.window_s or 1.0)
             for row in watch.moments
             if row.step == state.step.name
         ]
@@ -205,7 +205,7 @@ class FaultDriver:
         done = self.state.fault
         if done is not None:
             done.looks = self._looks
-            done.seconds = self._seconds()
+            done.spans = self._spans()
             done.moments = self._moments
 
     @property

@@ -11,7 +11,7 @@ import pytest
 
 from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.pressure import PressureSample
-from cdc_users.measure.judgement.recovery import FaultMoments, SecondOfLatency
+from cdc_users.measure.judgement.recovery import FaultMoments, LatencySpan
 from cdc_users.measure.judgement.result import Result, Verdict
 from cdc_users.measure.judgement.threshold import parse_threshold, with_defaults
 from cdc_users.measure.ledger.ledger import Audit
@@ -56,7 +56,7 @@ def done(**changes: Any) -> FaultState:
         healed_us=T0_US + 15_000_000,
         moments=FaultMoments(2.0, 10.0, 15.0),
         looks=changes.pop("looks", looks()),
-        seconds=[SecondOfLatency(float(at), 20.0 if at <= 10 else 800.0) for at in range(1, 13)],
+        spans=[LatencySpan(float(at), 20.0 if at <= 10 else 800.0) for at in range(1, 13)],
         gauges=[gauge(10.1, active=True), gauge(10.4, active=False), gauge(20.0, active=True)],
         **changes,
     )

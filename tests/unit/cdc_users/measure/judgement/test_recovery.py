@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cdc_users.measure.judgement.backlog import ProgressSample
 from cdc_users.measure.judgement.recovery import (
     FaultMoments,
+    LatencySpan,
     Recovery,
-    SecondOfLatency,
     best_possible_s,
     recovery,
     steady_p99s_ms,
@@ -133,7 +133,7 @@ def test_a_fault_without_effect_is_not_detected_and_recovered_at_once() -> None:
 def test_slow_seconds_are_no_recovery_although_the_backlog_is_small() -> None:
     moments = FaultMoments(2.0, 10.0, 12.0)
     samples = looks(outage(10.0, 12.0, 5000.0), 30.0)
-    slow = [SecondOfLatency(float(at), 900.0 if 10 < at <= 20 else 30.0) for at in range(1, 31)]
+    slow = [LatencySpan(float(at), 900.0 if 10 < at <= 20 else 30.0) for at in range(1, 31)]
 
     found = recovery(samples, moments, slow)
 
@@ -142,10 +142,65 @@ def test_slow_seconds_are_no_recovery_although_the_backlog_is_small() -> None:
     assert recovery(samples, moments).recovered_s < found.recovered_s  # type: ignore[operator]
 
 
+def test_long_spans_of_a_slow_load_do_not_make_the_recovery_late() -> None:
+    """GIVEN a pipeline that is slow until the 14th second, and a p99 over the last ten seconds."""
+    moments = FaultMoments(2.0, 10.0, 12.0)
+    samples = looks(outage(10.0, 12.0, 5000.0), 40.0)
+    long = [
+        LatencySpan(float(at), 900.0 if at > 10 and at - 10 < 14 else 30.0, 10.0)
+        for at in range(1, 41)
+    ]
+
+    found = recovery(samples, moments, long)
+
+    assert found.recovered_s == pytest.approx(2.0, abs=2 * STEP_S)
+
+
+def test_a_slow_event_within_long_spans_is_no_recovery() -> None:
+    """GIVEN one slow moment in the 21st second, within ten spans."""
+    moments = FaultMoments(2.0, 10.0, 12.0)
+    samples = looks(outage(10.0, 12.0, 5000.0), 40.0)
+    long = [LatencySpan(float(at), 900.0 if 20 < at <= 30 else 30.0, 10.0) for at in range(1, 41)]
+
+    found = recovery(samples, moments, long)
+
+    assert found.recovered_s == pytest.approx(9.0, abs=2 * STEP_S)
+
+
+def test_a_backlog_is_worked_off_before_latency_is_as_it_was() -> None:
+    moments = FaultMoments(2.0, 10.0, 12.0)
+    samples = looks(outage(10.0, 12.0, 2000.0), 30.0)
+    slow = [LatencySpan(float(at), 900.0 if 10 < at <= 20 else 30.0) for at in range(1, 31)]
+
+    found = recovery(samples, moments, slow)
+
+    assert found.best_s is not None
+    assert found.caught_up_s == pytest.approx(found.best_s, abs=2 * STEP_S + 0.3)
+    assert found.recovered_s is not None
+    assert found.recovered_s >= 7.0
+
+
+@pytest.mark.parametrize(
+    ("after", "caught_up_s"),
+    [
+        ([0.1, 0.1, 0.1], 0.0),
+        ([2.0, 0.1, 0.1, 0.1, 2.0, 0.1], 1.0),  # a later backlog is another one
+        ([2.0, 0.1, 2.0, 0.1, 0.1, 0.1], 3.0),
+        ([2.0, 0.1, 0.1], None),
+        ([2.0, 2.0, 2.0], None),
+        ([], None),
+    ],
+)
+def test_a_backlog_is_worked_off_when_it_stays_small_for_the_first_time(
+    after: list[float], caught_up_s: float | None
+) -> None:
+    assert aged([*BEFORE, 1.0, 2.0, *after], MOMENTS).caught_up_s == caught_up_s
+
+
 def test_seconds_without_a_p99_say_nothing() -> None:
     moments = FaultMoments(2.0, 10.0, 12.0)
     samples = looks(outage(10.0, 12.0, 5000.0), 30.0)
-    unknown = [SecondOfLatency(float(at), None) for at in range(1, 31)]
+    unknown = [LatencySpan(float(at), None) for at in range(1, 31)]
 
     assert recovery(samples, moments, unknown) == recovery(samples, moments)
 
@@ -185,7 +240,7 @@ def test_no_look_at_all_says_nothing() -> None:
 
 
 def aged(
-    ages_s: list[float], moments: FaultMoments, seconds: tuple[SecondOfLatency, ...] = ()
+    ages_s: list[float], moments: FaultMoments, seconds: tuple[LatencySpan, ...] = ()
 ) -> Recovery:
     """A look a second from the first second on, at a backlog of that age, under 100 events/s."""
     found = [
@@ -239,7 +294,7 @@ def test_a_pipeline_is_back_from_when_on_all_looks_are_at_the_baseline(
 
 def test_a_slow_second_counts_from_its_beginning_to_its_end() -> None:
     """GIVEN a slow tenth second THEN looks at 9.x s are not at the baseline, and that at 11 is."""
-    seconds = tuple(SecondOfLatency(float(at), 500.0 if at == 10 else 30.0) for at in range(1, 15))
+    seconds = tuple(LatencySpan(float(at), 500.0 if at == 10 else 30.0) for at in range(1, 15))
 
     found = aged([*BEFORE, *[0.1] * 9], MOMENTS, seconds)
 
@@ -251,20 +306,20 @@ def test_a_second_may_be_twice_as_slow_as_the_slowest_before_and_a_tenth_more(
     p99_ms: float, recovered_s: float
 ) -> None:
     seconds = (
-        SecondOfLatency(1.0, 900.0),  # before the steady part
-        SecondOfLatency(3.0, 30.0),
-        SecondOfLatency(4.0, 20.0),
-        SecondOfLatency(10.0, p99_ms),
-        SecondOfLatency(11.0, 30.0),
+        LatencySpan(1.0, 900.0),  # before the steady part
+        LatencySpan(3.0, 30.0),
+        LatencySpan(4.0, 20.0),
+        LatencySpan(10.0, p99_ms),
+        LatencySpan(11.0, 30.0),
     )
 
     assert aged([*BEFORE, *[0.1] * 9], MOMENTS, seconds).recovered_s == recovered_s
 
 
 def test_the_steady_part_has_both_of_its_ends() -> None:
-    seconds = [SecondOfLatency(at_s, at_s) for at_s in (1.9, 2.0, 3.0, 5.0, 5.1)]
+    seconds = [LatencySpan(at_s, at_s) for at_s in (1.9, 2.0, 3.0, 5.0, 5.1)]
 
-    assert steady_p99s_ms(MOMENTS, [*seconds, SecondOfLatency(4.0, None)]) == [2.0, 3.0, 5.0]
+    assert steady_p99s_ms(MOMENTS, [*seconds, LatencySpan(4.0, None)]) == [2.0, 3.0, 5.0]
 
 
 def test_the_capacity_is_the_best_whole_second_after_the_healing() -> None:
@@ -300,7 +355,7 @@ def test_a_capacity_that_hardly_exceeds_the_rate_says_nothing_of_a_time(
 
 
 def test_times_are_told_as_parts_of_the_best_possible_one() -> None:
-    known = Recovery(None, None, 6.0, 1.0, 0.0, 0, 1.0, 2.0, 1.5)
+    known = Recovery(None, None, None, 6.0, 1.0, 0.0, 0, 1.0, 2.0, 1.5)
 
     assert known.ratio == 4.0
     assert replace(known, recovered_s=0.0).ratio == 0.0

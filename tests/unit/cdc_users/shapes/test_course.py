@@ -136,7 +136,12 @@ def test_what_an_outage_showed_stands_beside_what_was_predicted() -> None:
     def with_outage(step: Step) -> StepShown:
         if step.fault is None:
             return shown(step)
-        fault = {"outage_s": 20.0, "recovered_s": 25.0, "p99_ms": 21_000.0}
+        fault = {
+            "outage_s": 20.0,
+            "caught_up_s": 25.0,
+            "recovered_s": 31.0,
+            "p99_ms": 21_000.0,
+        }
         at_s = [float(at) for at in range(60)]
         lag = [WAL_BYTES * 480 * max(0, min(at - 10, 20)) for at in range(60)]
         slot = BacklogSeries(at_s, [float(value) for value in lag], WAL_BYTES * 480)

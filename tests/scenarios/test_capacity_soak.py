@@ -34,11 +34,10 @@ SEARCH = (
     *("--rows-per-transaction", "20", "--lanes", "16"),
 )
 LIMIT_S = 400.0
-#: A sink that sleeps so long in each write of so many events takes RATE at the most.
+#: A sink that sleeps so long in each write of so many events.
 DELAY_S, BATCH = 0.05, 10
-RATE_PER_S = BATCH / DELAY_S
-#: What a write takes beside its sleep.
-OVERHEAD = 0.02
+#: The sink is between two writes for this share of the time, at the most.
+BETWEEN = 0.05
 #: The relative error of a good prediction.
 WELL_PREDICTED = 0.15
 
@@ -174,8 +173,12 @@ def test_the_rate_of_a_known_sink_is_in_the_interval_and_an_outage_ends_as_predi
     print(found["low_per_s"], found["high_per_s"], found["bottleneck"]["words"])
     print(found["predictions"])
     assert found["kind"] == "interval"
-    assert found["low_per_s"] <= RATE_PER_S
-    assert found["high_per_s"] >= RATE_PER_S * (1 - OVERHEAD)
+    # A machine that is slow or busy makes each write a few milliseconds longer than its sleep.
+    write_ms = min(step["latency_ms"]["sink_write"]["mean"] for step in run.result()["steps"])
+    assert write_ms >= DELAY_S * 1000
+    rate_per_s = BATCH / write_ms * 1000
+    assert rate_per_s * (1 - BETWEEN) <= found["high_per_s"]
+    assert found["low_per_s"] <= rate_per_s
     assert found["bottleneck"]["stage"] == "sink"
     for figure in ("catch_up_s", "wal_held_back_bytes_per_s"):
         assert abs(found["predictions"][figure]["error"]) <= WELL_PREDICTED

@@ -33,7 +33,7 @@ SEARCH = (
     *("--probe", "10s", "--warm-up", "3s", "--confirm", "10s", "--budget", "3m"),
     *("--rows-per-transaction", "20", "--lanes", "16"),
 )
-LIMIT_S = 400.0
+LIMIT_S = 700.0
 #: A sink that sleeps so long in each write of so many events.
 DELAY_S, BATCH = 0.05, 10
 #: The sink is between two writes for this share of the time, at the most.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -134,18 +134,17 @@ def wait_until_streaming(
 
     The task's RUNNING is no proof: Connect says so while the database is down.
     """
-    deadline_s = time.monotonic() + limit_s
     with closing(psycopg.connect(endpoints.postgres_dsn, connect_timeout=10)) as connection:
         connection.autocommit = True
-        while not is_read(connection, connector.slot):
+
+        def streams() -> bool:
+            if is_read(connection, connector.slot):
+                return True
             if (trace := _failure(endpoints, connector.name)) is not None:
                 raise StackError(f"connector {connector.name!r} failed: {trace}")
-            if time.monotonic() > deadline_s:
-                raise StackError(
-                    f"connector {connector.name!r} does not stream after {limit_s:g} s; see"
-                    " Connect's log"
-                )
-            time.sleep(POLL_S)
+            return False
+
+        _await(streams, limit_s, f"connector {connector.name!r} does not stream")
 
 
 def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> None:
@@ -155,17 +154,13 @@ def wait_until_committed(endpoints: Endpoints, name: str, limit_s: float) -> Non
     Connect restarts tasks when it rebalances. A task that restarts before its first offset is
     stored would begin at the log's end at that time, and the rows before it would be lost.
     """
-    deadline_s = time.monotonic() + limit_s
     url = f"{endpoints.connect_url}/connectors/{name}/offsets"
-    while True:
+
+    def has_offset() -> bool:
         answer = ask_worker("GET", url)
-        if answer.status_code == requests.codes.ok and answer.json()["offsets"]:
-            return
-        if time.monotonic() > deadline_s:
-            raise StackError(
-                f"connector {name!r} has stored no offset after {limit_s:g} s; see Connect's log"
-            )
-        time.sleep(POLL_S)
+        return answer.status_code == requests.codes.ok and bool(answer.json()["offsets"])
+
+    _await(has_offset, limit_s, f"connector {name!r} has stored no offset")
 
 
 def _failure(endpoints: Endpoints, name: str) -> str | None:
@@ -211,13 +206,19 @@ def delete_connector(endpoints: Endpoints, name: str) -> None:
         raise StackError(
             f"connector {name!r} cannot be deleted ({answer.status_code}): {_message(answer)}"
         )
-    deadline_s = time.monotonic() + GONE_S
-    while ask_worker("GET", f"{url}/status").status_code != requests.codes.not_found:
+    _await(
+        lambda: ask_worker("GET", f"{url}/status").status_code == requests.codes.not_found,
+        GONE_S,
+        f"connector {name!r} was deleted and still runs",
+    )
+
+
+def _await(done: Callable[[], bool], limit_s: float, trouble: str) -> None:
+    """Return when it is done; raises StackError, which names the trouble, if the time is over."""
+    deadline_s = time.monotonic() + limit_s
+    while not done():
         if time.monotonic() > deadline_s:
-            raise StackError(
-                f"connector {name!r} was deleted and still runs after {GONE_S:g} s; see Connect's"
-                " log"
-            )
+            raise StackError(f"{trouble} after {limit_s:g} s; see Connect's log")
         time.sleep(POLL_S)
 
 

@@ -136,7 +136,9 @@ def fault_mistakes(
     checkout: Path, environ: Mapping[str, str], names: Iterable[str], allowed: Sequence[str]
 ) -> list[str]:
     """Why these faults may not be done to the servers that a run would find."""
-    return _refused(names, _servers(checkout, environ), allowed)
+    known = [fault for name in dict.fromkeys(names) if (fault := faults().by_name.get(name))]
+    servers = _servers(checkout, environ) if known else None
+    return [] if servers is None else refused_faults(known, *servers, allowed)
 
 
 def allowed_faults(
@@ -146,9 +148,12 @@ def allowed_faults(
     others may not.
     """
     servers = _servers(checkout, environ)
-    possible = [name for name in names if not _refused([name], servers, allowed)]
-    refused = [name for name in names if name not in possible]
-    return possible, _refused(refused, servers, allowed)
+    if servers is None:
+        return list(names), []
+    known = [faults().by_name[name] for name in names]
+    refused = [fault for fault in known if refused_faults([fault], *servers, allowed)]
+    possible = [fault.name for fault in known if fault not in refused]
+    return possible, refused_faults(refused, *servers, allowed)
 
 
 def _servers(checkout: Path, environ: Mapping[str, str]) -> tuple[Endpoints, list[str]] | None:
@@ -158,15 +163,6 @@ def _servers(checkout: Path, environ: Mapping[str, str]) -> tuple[Endpoints, lis
         return None if endpoints is None else (endpoints, hosts(endpoints, environ))
     except StackConfigError:
         return None  # reported already
-
-
-def _refused(
-    names: Iterable[str], servers: tuple[Endpoints, list[str]] | None, allowed: Sequence[str]
-) -> list[str]:
-    known = [fault for name in dict.fromkeys(names) if (fault := faults().by_name.get(name))]
-    if servers is None or not known:
-        return []
-    return refused_faults(known, *servers, allowed)
 
 
 def refused_faults(

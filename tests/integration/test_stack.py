@@ -6,7 +6,6 @@ import json
 from contextlib import closing
 
 import psycopg
-import psycopg2
 import pytest
 
 from infra.postgres.slot import drop_slot
@@ -104,13 +103,8 @@ def test_all_servers_listen_on_loopback_only(stack: Endpoints) -> None:
 
 
 def test_postgres_is_ready_for_logical_decoding(stack: Endpoints) -> None:
-    connection = psycopg2.connect(stack.postgres_dsn)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW wal_level")
-            assert cursor.fetchone() == ("logical",)
-    finally:
-        connection.close()
+    with closing(psycopg.connect(stack.postgres_dsn)) as connection:
+        assert connection.execute("SHOW wal_level").fetchone() == ("logical",)
 
 
 def test_down_leaves_no_process_and_no_directory(stack: Endpoints) -> None:

@@ -22,6 +22,8 @@ from cdc_users.measure.judgement.recovery import (
 STEP_S = 0.2
 RATE = 500.0
 LATENCY_S = 0.05
+#: The 11th to the 20th of thirty seconds are slow.
+SLOW_SECONDS = [LatencySpan(float(at), 900.0 if 10 < at <= 20 else 30.0) for at in range(1, 31)]
 
 
 def looks(
@@ -133,9 +135,8 @@ def test_a_fault_without_effect_is_not_detected_and_recovered_at_once() -> None:
 def test_slow_seconds_are_no_recovery_although_the_backlog_is_small() -> None:
     moments = FaultMoments(2.0, 10.0, 12.0)
     samples = looks(outage(10.0, 12.0, 5000.0), 30.0)
-    slow = [LatencySpan(float(at), 900.0 if 10 < at <= 20 else 30.0) for at in range(1, 31)]
 
-    found = recovery(samples, moments, slow)
+    found = recovery(samples, moments, SLOW_SECONDS)
 
     assert found.recovered_s is not None
     assert found.recovered_s >= 7.0
@@ -170,9 +171,8 @@ def test_a_slow_event_within_long_spans_is_no_recovery() -> None:
 def test_a_backlog_is_worked_off_before_latency_is_as_it_was() -> None:
     moments = FaultMoments(2.0, 10.0, 12.0)
     samples = looks(outage(10.0, 12.0, 2000.0), 30.0)
-    slow = [LatencySpan(float(at), 900.0 if 10 < at <= 20 else 30.0) for at in range(1, 31)]
 
-    found = recovery(samples, moments, slow)
+    found = recovery(samples, moments, SLOW_SECONDS)
 
     assert found.best_s is not None
     assert found.caught_up_s == pytest.approx(found.best_s, abs=2 * STEP_S + 0.3)

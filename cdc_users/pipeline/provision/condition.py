@@ -24,6 +24,7 @@ from cdc_users.measure.offset import ClockOffset, asked_offset
 from infra.client.http import ask_connect
 from infra.client.kafka import kafka_settings
 from infra.client.sql import quoted
+from infra.lifetime import started_s
 from infra.mariadb.address import FAILURES, connect_to
 from infra.stack.endpoints import Endpoints
 from infra.validate import endpoint_address, is_loopback
@@ -282,11 +283,9 @@ def _processes(endpoints: Endpoints, watched: RunObjects) -> dict[str, str]:
             continue
         found.pop(server, None)
         if connection.pid:
-            try:
-                started_s = psutil.Process(connection.pid).create_time()
-            except psutil.Error:
-                continue  # the process ends just now; the next look finds its successor
-            found[server] = f"{connection.pid} since {started_s:.2f}"
+            # A process that ends just now has a successor, which the next look finds.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found[server] = f"{connection.pid} since {started_s(connection.pid):.2f}"
     return found
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from infra.lifetime import started_s, still_lives
+
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
 #: Loaded once, here: between fork and exec, the child of a process with threads must not take a
@@ -33,19 +35,17 @@ def _lives(process: psutil.Process) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One process: its pid and when it started (seconds since the epoch)."""
+    """One process: its pid and when it started (seconds since the system's start)."""
 
     pid: int
     started_s: float
 
     def process(self) -> psutil.Process | None:
         """The process, if it still lives."""
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_s) < 1.0
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.Error:
-            return None
+            return process if still_lives(self.pid, self.started_s) else None
+        return None
 
     def kill(self, wait_s: float = 10.0) -> None:
         """Kill the process and its descendants, if it still lives, and wait until they are gone.
@@ -95,7 +95,7 @@ class Identity:
 
 def identify(pid: int) -> Identity:
     """The identity of a living process."""
-    return Identity(pid, psutil.Process(pid).create_time())
+    return Identity(pid, started_s(pid))
 
 
 def both(*steps: Callable[[], None] | None) -> Callable[[], None]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 
 from infra.durable import sync_directory
+from infra.lifetime import started_s, still_lives
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.replication.position import CommitMark, Place
 from infra.replication.connection import ServerIdentity
@@ -130,8 +130,7 @@ class OwnObjects:
     def note(self, dsn: str, objects: dict[str, str]) -> None:
         """Write down objects before they are created: kind to name, in the order of creation."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        process = psutil.Process()
-        owner = {"pid": process.pid, "started_s": process.create_time()}
+        owner = {"pid": os.getpid(), "started_s": started_s(os.getpid())}
         write_durably(self.path, json.dumps({**owner, "dsn": dsn, "objects": objects}) + "\n")
 
 
@@ -139,16 +138,5 @@ def abandoned(directory: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
     """The files of dead readers: file, server, and objects by kind."""
     for path in sorted(directory.glob("*.json")):
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not _lives(int(data["pid"]), float(data["started_s"])):
+        if not still_lives(int(data["pid"]), float(data["started_s"])):
             yield path, str(data["dsn"]), dict(data["objects"])
-
-
-def _lives(pid: int, started_s: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return (
-            abs(process.create_time() - started_s) < 1.0
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
-    except psutil.Error:
-        return False

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
+from infra.lifetime import TICK_S
 from infra.stack.supervise.identity import Identity, both, identify, with_a_name
 from infra.stack.supervise.state import CHECKOUT
 
@@ -76,8 +77,8 @@ def test_a_process_is_known_by_its_start_as_well() -> None:
     found = own.process()
     assert found is not None
     assert found.pid == os.getpid()
-    assert Identity(own.pid, own.started_s - 1.5).process() is None
-    assert Identity(own.pid, own.started_s + 1.5).process() is None
+    assert Identity(own.pid, own.started_s - TICK_S).process() is None
+    assert Identity(own.pid, own.started_s + TICK_S).process() is None
     assert Identity(2**22 + 1, own.started_s).process() is None
 
 

@@ -18,11 +18,12 @@ from cdc_users.measure.judgement.backlog import (
 #: The backlog may grow by less than this share of the offered rate (docs/measurement.md).
 GROWTH_SHARE = 0.005
 #: A smaller trend counts too, if nearly all pairs of looks agree on it.
-CERTAIN_SHARE, CERTAIN = 0.0005, 0.8
+CERTAIN_SHARE, CERTAIN, CERTAIN_GROWN_S = 0.0005, 0.8, 0.025
 #: A trend counts if the pairs of looks that show it outnumber the opposite ones by this share.
 AGREED = 0.4
-#: Growth below this, in seconds of load, is below the resolution of a look.
-GROWN_S = 0.05
+#: What grew or is missing by less than this, in seconds of load, says nothing: a busy machine takes
+#: the processor away for as long, and in a probe of a few seconds that is more than a percent.
+GROWN_S = 0.1
 #: The share of the offered events that must come out.
 DELIVERED_SHARE = 0.99
 FEWEST_LOOKS = 3
@@ -104,7 +105,7 @@ def _pipeline_is_behind(figures: ProbeFigures, behind: float) -> bool:
 
 
 def _load_reasons(figures: ProbeFigures, behind: float) -> list[str]:
-    rate, out_per_s = figures.rate_per_s, _slope(figures.looks, lambda look: look.delivered)
+    rate = figures.rate_per_s
     reasons = [figures.cut] if figures.cut else []
     if figures.failed:
         reasons.append(f"{figures.failed} arrivals failed")
@@ -112,15 +113,26 @@ def _load_reasons(figures: ProbeFigures, behind: float) -> list[str]:
         reasons.append(
             f"the backlog grew by {behind * rate:,.1f} events/s ({behind:.1%} of what was offered)"
         )
-    offered_per_s = _slope(figures.looks, lambda look: look.expected)
-    if offered_per_s and out_per_s < DELIVERED_SHARE * offered_per_s and not reasons:
-        reasons.append(
-            f"{out_per_s:,.0f} of {offered_per_s:,.0f} events/s came out"
-            f" ({out_per_s / offered_per_s:.1%})"
-        )
+    if not reasons:
+        reasons += _shortage(figures.looks)
     if not figures.drained:
         reasons.append("not everything arrived within --drain-timeout")
     return reasons
+
+
+def _shortage(looks: Sequence[ProgressSample]) -> list[str]:
+    """Says so if less came out than must."""
+    offered_per_s = _slope(looks, lambda look: look.expected)
+    out_per_s = _slope(looks, lambda look: look.delivered)
+    if offered_per_s <= 0 or out_per_s >= DELIVERED_SHARE * offered_per_s:
+        return []
+    missing_s = (1 - out_per_s / offered_per_s) * _span_s(_settled(looks))
+    if missing_s <= GROWN_S:
+        return []
+    return [
+        f"{out_per_s:,.0f} of {offered_per_s:,.0f} events/s came out"
+        f" ({out_per_s / offered_per_s:.1%})"
+    ]
 
 
 def _backlog_reasons(figures: ProbeFigures, growth: Mapping[str, float]) -> list[str]:
@@ -191,6 +203,10 @@ def _settled(looks: Sequence[ProgressSample]) -> Sequence[ProgressSample]:
     return looks[settled_from(len(looks)) :]
 
 
+def _span_s(looks: Sequence[ProgressSample]) -> float:
+    return looks[-1].elapsed_s - looks[0].elapsed_s if len(looks) > 1 else 0.0
+
+
 def _behind(looks: Sequence[ProgressSample]) -> float:
     """The share of the offered events that stays behind, by the trend of the backlog's age."""
     ages_s = backlog_ages_s(looks)
@@ -208,7 +224,7 @@ def _trend(at_s: NDArray[np.float64], values_s: NDArray[np.float64]) -> float:
         return 0.0
     growth, agreed = float(np.median(slopes)), float(np.sign(slopes).mean())
     grown_s = growth * float(at_s[-1] - at_s[0])
-    if growth > CERTAIN_SHARE and agreed > CERTAIN and grown_s > GROWN_S / 2:
+    if growth > CERTAIN_SHARE and agreed > CERTAIN and grown_s > CERTAIN_GROWN_S:
         return growth
     if growth <= GROWTH_SHARE or grown_s <= GROWN_S or agreed <= AGREED:
         return 0.0
@@ -220,7 +236,7 @@ def _delivered_per_s(looks: Sequence[ProgressSample]) -> float:
     median hides the moments in which a pipeline stands still.
     """
     settled = _settled(looks)
-    span_s = settled[-1].elapsed_s - settled[0].elapsed_s if len(settled) > 1 else 0.0
+    span_s = _span_s(settled)
     if span_s <= 0:
         return 0.0
     whole_per_s = (settled[-1].delivered - settled[0].delivered) / span_s

@@ -16,8 +16,6 @@ from typing import Literal
 
 #: The bracket grows by this factor until a rate fails, and shrinks by it until one holds.
 FACTOR = 2.0
-#: Once long probes have contradicted short ones, the bracket grows in smaller steps.
-CAREFUL_FACTOR = 1.25
 #: The lowest rate that is tried, as a share of the start rate.
 LOWEST_SHARE = 0.25
 #: What a probe takes beside its load: lanes are informed, the pipeline drains, samples arrive.
@@ -221,7 +219,7 @@ class _Search:
         """The rate that narrows the bracket; None where it is narrow enough."""
         if low is None:
             lowest = min(self.evidence.fails, default=self.plan.from_per_s)
-            return _rounded(lowest / FACTOR)
+            return _rounded(lowest / self._step(len(set(self.evidence.long_fails)) - 1))
         if high is None:
             return self._above(low)
         doubtful = self.evidence.doubtful
@@ -231,8 +229,18 @@ class _Search:
 
     def _above(self, low: float) -> float | None:
         top = max(low, max(self.evidence.holds, default=low))
-        factor = FACTOR if self.evidence.trusted else CAREFUL_FACTOR
+        factor = self._step(len(set(self.evidence.long_holds)) - CONFIRMATIONS)
         return None if top >= self.plan.most_per_s else _up(top, factor, self.plan.most_per_s)
+
+    def _step(self, taken: int) -> float:
+        """The factor by which the bracket grows.
+
+        What contradicts a short probe lies mostly beside it, and a long probe costs a minute: so
+        the first long step is as wide as the precision, and each further one twice as wide.
+        """
+        if self.evidence.trusted:
+            return FACTOR
+        return min(FACTOR, (1 + self.plan.precision) ** (2 ** max(0, taken)))
 
     def _between(self, low: float, high: float) -> float | None:
         if high <= low * (1 + self.plan.precision):

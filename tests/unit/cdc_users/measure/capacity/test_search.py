@@ -343,15 +343,22 @@ def test_the_highest_rate_is_reached_in_steps_that_are_not_too_small(
     assert (answer.kind, answer.low_per_s, answer.limit) == ("at_least", most_per_s, "most")
 
 
-def test_once_a_short_probe_was_wrong_all_are_long_and_steps_are_smaller() -> None:
+def test_once_a_short_probe_was_wrong_all_are_long_and_begin_beside_it() -> None:
+    """GIVEN a precision of 3 % THEN the first step down is 3 %, the next 6 %, then 12 %."""
     seen = [outcome(200, held=True), outcome(200, held=False, long=True)]
-    down = next_trial(PLAN, seen)
-    assert down == Trial(100, long=True), "the short one is believed no more"
+    tried = []
+    for _ in range(5):
+        down = next_trial(PLAN, seen)
+        assert isinstance(down, Trial)
+        assert down.long, "the short one is believed no more"
+        tried.append(down.rate_per_s)
+        seen.append(outcome(down.rate_per_s, held=False, long=True))
+    assert tried == [194.2, 183.0, 162.6, 128.4, 80.01]
 
-    up = next_trial(PLAN, [*seen, outcome(100, held=True, long=True)])
+    up = next_trial(PLAN, [*seen[:3], outcome(100, held=True, long=True)])
 
-    # Between 100 and 200, the square root of 20,000.
-    assert up == Trial(141.4, long=True)
+    # Between 100 and 194.2, the square root of their product.
+    assert up == Trial(139.4, long=True)
 
 
 def test_a_short_failure_that_a_long_probe_refutes_is_forgotten() -> None:
@@ -360,8 +367,8 @@ def test_a_short_failure_that_a_long_probe_refutes_is_forgotten() -> None:
     assert (evidence.low, evidence.high, evidence.doubtful) == (400, None, None)
     assert not evidence.trusted
     assert next_trial(PLAN, [outcome(400, False), outcome(400, True, long=True)]) == Trial(
-        500, long=True
-    ), "a quarter more, where short probes are wrong"
+        412, long=True
+    ), "by the precision more, where short probes are wrong"
 
 
 def test_a_rate_that_fails_below_one_that_holds_is_doubtful() -> None:

@@ -240,7 +240,8 @@ class _Search:
         """
         if self.evidence.trusted:
             return FACTOR
-        return min(FACTOR, (1 + self.plan.precision) ** (2 ** max(0, taken)))
+        widened = math.log1p(self.plan.precision) * 2.0 ** max(0, taken)
+        return math.exp(min(math.log(FACTOR), widened))
 
     def _between(self, low: float, high: float) -> float | None:
         if high <= low * (1 + self.plan.precision):

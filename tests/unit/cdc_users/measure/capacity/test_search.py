@@ -353,7 +353,7 @@ def test_once_a_short_probe_was_wrong_all_are_long_and_begin_beside_it() -> None
         assert down.long, "the short one is believed no more"
         tried.append(down.rate_per_s)
         seen.append(outcome(down.rate_per_s, held=False, long=True))
-    assert tried == [194.2, 183.0, 162.6, 128.4, 80.01]
+    assert tried == [194.2, 183.1, 162.7, 128.4, 80.01]
 
     up = next_trial(PLAN, [*seen[:3], outcome(100, held=True, long=True)])
 

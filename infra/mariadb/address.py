@@ -1,12 +1,15 @@
 """Where a MariaDB is and who logs in, as a URL without a secret, and a connection to it.
 
-`mysql://USER@HOST:PORT/DATABASE?password_file=PATH`. The password is in the file, or in
-CDC_MARIADB_PASSWORD, or in the file that CDC_MARIADB_PASSWORD_FILE names.
+`mysql://USER@HOST:PORT/DATABASE?password_file=PATH&ca=PATH`. The password is in the file, or in
+CDC_MARIADB_PASSWORD, or in the file that CDC_MARIADB_PASSWORD_FILE names. With `ca` the server must
+show a certificate for HOST that an authority in that file has signed; without it a connection is
+encrypted where the server can, and nobody is checked (PyMySQL's default).
 """
 
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +47,14 @@ _UNDECIDED = frozenset(
         1927,
     )
 )
-_FILE = "password_file"
+_FILE, _CA = "password_file", "ca"
+#: What PyMySQL says of TLS that does not come about, and what to do about it.
+_OF_TLS = {
+    "CERTIFICATE_VERIFY_FAILED": "name the authority that signed the server's certificate as ca,"
+    " and the host as that certificate does",
+    "SSL is required": "give the server a certificate (ssl_cert, ssl_key), or leave ca out",
+}
+_NO_PEM = "has no certificates that can be read; name a file that has (PEM)"
 #: Names and texts are quoted as in standard SQL, and nothing is cut or made to fit.
 _SESSION = (
     "SET time_zone = '+00:00',"
@@ -54,8 +64,8 @@ _SESSION = (
 
 @dataclass(frozen=True, slots=True)
 class MariadbAddress:
-    """A server, its user, the file with the password (empty: the environment has it), and a
-    database (empty: none).
+    """A server, its user, the file with the password (empty: the environment has it), a database
+    (empty: none), and the file with the authorities that sign its certificate (empty: unchecked).
     """
 
     host: str
@@ -63,6 +73,7 @@ class MariadbAddress:
     user: str
     password_file: str = ""
     database: str = ""
+    ca: str = ""
 
     @classmethod
     def of(cls, url: str) -> MariadbAddress:
@@ -75,14 +86,16 @@ class MariadbAddress:
             user=unquote(parts.username or ""),
             password_file=query.get(_FILE, ""),
             database=unquote(parts.path.strip("/")),
+            ca=query.get(_CA, ""),
         )
 
     @property
     def url(self) -> str:
         """The same as a URL."""
-        query = f"?{urlencode({_FILE: self.password_file})}" if self.password_file else ""
-        place = f"{bracketed(self.host)}:{self.port}"
-        return f"mysql://{quote(self.user)}@{place}/{quote(self.database)}{query}"
+        files = {_FILE: self.password_file, _CA: self.ca}
+        query = urlencode({name: path for name, path in files.items() if path})
+        place = f"{bracketed(self.host)}:{self.port}/{quote(self.database)}"
+        return f"mysql://{quote(self.user)}@{place}{'?' * bool(query)}{query}"
 
     def password(self, environ: Mapping[str, str]) -> str:
         """The password; empty if none is given. Raises AccessError for a file that cannot be
@@ -96,6 +109,17 @@ class MariadbAddress:
             raise AccessError(
                 f"password_file={self.password_file} cannot be read; name a file that can"
             ) from error
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How the server is checked; None if it is not. Raises AccessError for a file without
+        certificates.
+        """
+        if not self.ca:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except OSError as error:
+            raise AccessError(f"ca={self.ca} {_NO_PEM}") from error
 
 
 def address_mistakes(url: str) -> Iterator[str]:
@@ -111,21 +135,30 @@ def address_mistakes(url: str) -> Iterator[str]:
         )
     if not parts.username:
         yield f"names no user; write {FORM}"
-    if unknown := sorted(set(dict(parse_qsl(parts.query, keep_blank_values=True))) - {_FILE}):
+    known = {_FILE, _CA}
+    if unknown := sorted(set(dict(parse_qsl(parts.query, keep_blank_values=True))) - known):
         yield f"has {', '.join(unknown)} behind the question mark, which is not known; leave it out"
+    try:
+        MariadbAddress.of(url).tls()
+    except AccessError as error:
+        yield f"names {error}"
 
 
-def with_password_file(url: str, path: str) -> str:
-    """The URL with the file of its password; one with mistakes stays as it is."""
-    if not path or any(address_mistakes(url)):
+def with_access_files(url: str, *, password_file: str = "", ca: str = "") -> str:
+    """The URL with the files of its password and of its authorities, where they are given; one
+    with mistakes stays as it is.
+    """
+    if not (password_file or ca) or any(address_mistakes(url)):
         return url
-    return replace(MariadbAddress.of(url), password_file=path).url
+    place = MariadbAddress.of(url)
+    password = password_file or place.password_file
+    return replace(place, password_file=password, ca=ca or place.ca).url
 
 
 def connect_to(url: str, environ: Mapping[str, str] = os.environ, **more: Any) -> Any:
     """A connection in autocommit mode.
 
-    Raises pymysql.Error, and AccessError for a password that cannot be read.
+    Raises pymysql.Error, and AccessError for a file that cannot be read.
     """
     place = MariadbAddress.of(url)
     return pymysql.connect(
@@ -138,6 +171,7 @@ def connect_to(url: str, environ: Mapping[str, str] = os.environ, **more: Any) -
         autocommit=True,
         connect_timeout=TIMEOUT_S,
         init_command=_SESSION,
+        ssl=place.tls(),
         **more,
     )
 
@@ -159,4 +193,5 @@ def reason(error: Exception) -> str:
     text = " ".join(map(str, words)).strip() or type(error).__name__
     if number in _DENIED:
         return f"{text}; check the user, and {PREFIX}_PASSWORD or password_file"
-    return text
+    remedies = (remedy for said, remedy in _OF_TLS.items() if said in text)
+    return "; ".join((text, *remedies))

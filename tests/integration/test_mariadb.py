@@ -8,13 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from cdc_users.pipeline.__main__ import main
-from infra.mariadb.address import FAILURES, MariadbAddress, connect_to, reason
+from infra.mariadb.address import (
+    FAILURES,
+    MariadbAddress,
+    connect_to,
+    reason,
+    with_access_files,
+)
 from infra.mariadb.database import create_run_database, drop_run_database, table_names
 from infra.mariadb.rights import OF_A_RUN, READING, mariadb_facts, mariadb_mistakes
 from infra.postgres.table import TableError
+from infra.stack.servers.secured.certificate import make_certificates
 from tests.private_mariadb import PrivateMariadb, private_mariadb
 
 
@@ -63,6 +71,32 @@ def test_a_wrong_password_is_refused_with_its_remedy(server: PrivateMariadb) -> 
         connect_to(place.url, {"CDC_MARIADB_PASSWORD": "wrong"})
 
     assert "check the user, and CDC_MARIADB_PASSWORD or password_file" in reason(caught.value)
+
+
+def test_a_server_that_cannot_encrypt_is_refused_where_its_authority_is_named(
+    server: PrivateMariadb,
+) -> None:
+    with pytest.raises(FAILURES) as caught:
+        connect_to(with_access_files(server.url, ca=certifi.where()))
+
+    assert "give the server a certificate (ssl_cert, ssl_key), or leave ca out" in reason(
+        caught.value
+    )
+
+
+def test_the_certificate_must_be_for_the_host_that_is_named(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path, "s3cret")
+    with private_mariadb(tmp_path / "logs", certificates) as secured:
+        url = with_access_files(secured.url, ca=str(certificates.authority))
+        with closing(connect_to(url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+            assert cursor.fetchall()[0][1].startswith("TLS")
+        # The same server by a name that its certificate does not have.
+        elsewhere = replace(MariadbAddress.of(url), host="127.1").url
+        with pytest.raises(FAILURES) as caught:
+            connect_to(elsewhere)
+
+    assert "and the host as that certificate does" in reason(caught.value)
 
 
 def pipeline_file(path: Path, url: str, password_file: str) -> str:

@@ -20,7 +20,8 @@ FACTOR = 2.0
 LOWEST_SHARE = 0.25
 #: What a probe takes beside its load: lanes are informed, the pipeline drains, samples arrive.
 OVERHEAD_S = 3.0
-#: The number of long probes that must hold the answer's lower end.
+#: The number of long probes that must hold the answer's lower end, and fail at its upper end: a
+#: machine that stands still for a second lets any rate fail once.
 CONFIRMATIONS = 2
 #: Significant digits of a rate that is tried.
 DIGITS = 4
@@ -250,12 +251,13 @@ class _Search:
         return middle if low < middle < high else None
 
     def _finish(self, low: float | None, high: float | None) -> Trial | SearchAnswer:
-        """Confirm the bracket: its lower end twice, its upper end once, in turn."""
+        """Confirm both ends of the bracket twice, in turn."""
         if low is None:
             return self._no_answer()
         confirmed = self.evidence.long_holds.count(low)
-        checked = high is None or high in self.evidence.long_fails or self.generator_spent
-        wanted = low if confirmed == 0 or checked else high
+        failed = self._failed_at(high)
+        checked = failed >= CONFIRMATIONS
+        wanted = low if confirmed <= min(failed, 1) or checked else high
         assert wanted is not None
         if (confirmed < CONFIRMATIONS or not checked) and not self._spent_at(wanted):
             trial = Trial(wanted, long=True, repeat=self.repeat)
@@ -268,6 +270,12 @@ class _Search:
                 " a short probe, could be confirmed; raise --budget, or start nearer with --from",
             )
         return self._answer(low, high, confirmed)
+
+    def _failed_at(self, high: float | None) -> float:
+        """In how many long probes the upper end failed; infinite where there is none to check."""
+        if high is None or self.generator_spent:
+            return math.inf
+        return self.evidence.long_fails.count(high)
 
     def _within_reach(self) -> float | None:
         """The highest rate that held and that the generator can offer for a long probe."""

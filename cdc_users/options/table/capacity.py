@@ -53,8 +53,8 @@ class CapacityOptions:
     )
     confirm: float = option(
         parse_duration,
-        "Capacity: how long a confirmation holds its rate; the answer is confirmed twice, and the"
-        " rate above it once.",
+        "Capacity: how long a confirmation holds its rate; both ends of the answer are confirmed"
+        " twice.",
         default="60s",
         takes=A_TIME,
         only_in=(CAPACITY,),

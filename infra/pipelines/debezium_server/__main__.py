@@ -31,7 +31,12 @@ from infra.pipelines.debezium_server.configuration import (
     as_text,
     configuration,
 )
-from infra.pipelines.debezium_server.mariadb import is_mariadb, readers, source_tables
+from infra.pipelines.debezium_server.mariadb import (
+    is_mariadb,
+    readers,
+    source_tables,
+    write_trust_store,
+)
 from infra.pipelines.fetch import distribution
 from infra.postgres.database import connect_to
 from infra.postgres.slot import is_read
@@ -114,8 +119,10 @@ def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Pat
     home = distribution(SET, environ, print_progress) / SET
     config = place / "config"
     config.mkdir(exist_ok=True)
-    properties = configuration(settings, str(place / "offsets.dat"), str(place / "history.dat"))
-    (config / "application.properties").write_text(as_text(properties), encoding="utf-8")
+    properties = as_text(configuration(settings, place))
+    (config / "application.properties").write_text(properties, encoding="utf-8")
+    if is_mariadb(settings.dsn):
+        write_trust_store(settings.dsn, place)
     (runner,) = home.glob("*-runner.jar")
     paths = os.pathsep.join((str(runner), str(config), str(home / "lib" / "*")))
     command = [str(find_java(environ)), *FLAGS, "-cp", paths, "io.debezium.server.Main"]

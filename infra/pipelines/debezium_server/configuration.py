@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.pipelines.debezium_server.mariadb import is_mariadb, source_properties
@@ -42,16 +43,12 @@ class DebeziumServerSettings:
     region: str = ""
 
 
-def configuration(
-    settings: DebeziumServerSettings, offsets: str, history: str = ""
-) -> dict[str, str]:
-    """All properties; `offsets` is the file in which Debezium Server stores its position, `history`
-    that of MariaDB's table definitions.
-    """
+def configuration(settings: DebeziumServerSettings, place: Path) -> dict[str, str]:
+    """All properties; in the directory `place` Debezium Server keeps its position."""
     sink = {
         f"debezium.{name}": value for name, value in SINKS[settings.transport](settings).items()
     }
-    return {**_source(settings, offsets, history), **_PROCESS, **sink}
+    return {**_source(settings, place), **_PROCESS, **sink}
 
 
 _PROCESS: Properties = {
@@ -62,19 +59,16 @@ _PROCESS: Properties = {
 }
 
 
-def _source(settings: DebeziumServerSettings, offsets: str, history: str) -> dict[str, str]:
-    own = (
-        source_properties(settings.dsn, history)
-        if is_mariadb(settings.dsn)
-        else _postgres(settings)
-    )
+def _source(settings: DebeziumServerSettings, place: Path) -> dict[str, str]:
+    mariadb = is_mariadb(settings.dsn)
+    own = source_properties(settings.dsn, place) if mariadb else _postgres(settings)
     of_source = {
         **own,
         # The capture is there before any row of the run, so no snapshot is needed.
         "snapshot.mode": "no_data",
         "topic.prefix": TOPIC_PREFIX,
         "table.include.list": ",".join(map(_pattern, settings.tables)),
-        "offset.storage.file.filename": offsets,
+        "offset.storage.file.filename": str(place / "offsets.dat"),
         # As in the upstream example: the position is stored after every batch.
         "offset.flush.interval.ms": "0",
     }

@@ -5,10 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.x509 import load_pem_x509_certificates
 
 from infra.mariadb.address import MariadbAddress, connect_to
 from infra.mariadb.database import table_names
 
+_STORE = "trust.p12"
+#: Java opens a store of certificates only with a password; what it holds is public.
+_STORE_PASSWORD = "public"  # noqa: S105 - no secret
 _READERS = "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
 
 
@@ -31,22 +38,43 @@ def readers(url: str) -> frozenset[int]:
         return frozenset(int(number) for (number,) in cursor.fetchall())
 
 
-def source_properties(url: str, history: str) -> Mapping[str, str]:
-    """The connector's own properties; `history` is the file for the tables' definitions.
+def write_trust_store(url: str, place: Path) -> None:
+    """Write the authorities that the URL names, if any, as Java reads them (PKCS#12), for the
+    connector whose directory is `place`. Raises OSError, and ValueError for what is no PEM.
+    """
+    ca = MariadbAddress.of(url).ca
+    if not ca:
+        return
+    trusted = load_pem_x509_certificates(Path(ca).read_bytes())
+    entries = [
+        pkcs12.PKCS12Certificate(one, f"ca{number}".encode()) for number, one in enumerate(trusted)
+    ]
+    sealed = BestAvailableEncryption(_STORE_PASSWORD.encode())
+    (place / _STORE).write_bytes(pkcs12.serialize_java_truststore(entries, sealed))
+
+
+def source_properties(url: str, place: Path) -> Mapping[str, str]:
+    """The connector's own properties, with its files in the directory `place`.
 
     The tables are the run's own and nobody alters them, so no lock is needed to read them.
     """
-    place = MariadbAddress.of(url)
+    address = MariadbAddress.of(url)
+    checked = {
+        "database.ssl.mode": "verify-full",
+        "database.ssl.truststore": str(place / _STORE),
+        "database.ssl.truststore.password": _STORE_PASSWORD,
+    }
     return {
+        **(checked if address.ca else {}),
         "connector.class": "io.debezium.connector.mariadb.MariaDbConnector",
-        "database.hostname": place.host,
-        "database.port": str(place.port),
-        "database.user": place.user,
+        "database.hostname": address.host,
+        "database.port": str(address.port),
+        "database.user": address.user,
         # The server knows each reader of its log by a number that no other has.
         "database.server.id": str(secrets.randbelow(2**30) + 2**30),
-        "database.include.list": place.database,
+        "database.include.list": address.database,
         "snapshot.locking.mode": "none",
         "include.schema.changes": "false",
         "schema.history.internal": "io.debezium.storage.file.history.FileSchemaHistory",
-        "schema.history.internal.file.filename": history,
+        "schema.history.internal.file.filename": str(place / "history.dat"),
     }

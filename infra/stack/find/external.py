@@ -23,7 +23,7 @@ from infra.client.access import (
 )
 from infra.client.kafka import property_mistakes
 from infra.mariadb.address import URL as MARIADB_URL
-from infra.mariadb.address import address_mistakes, with_password_file
+from infra.mariadb.address import address_mistakes, with_access_files
 from infra.stack.command import command_mistakes
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
@@ -53,6 +53,12 @@ VARIABLES = {
 }
 #: The prefix of the variables with the login for each URL's server.
 PREFIXES = {"schema_registry_url": REGISTRY_PREFIX, "connect_url": CONNECT_PREFIX}
+#: Files of [source] that MariaDB alone needs, and where PostgreSQL has the same.
+_OF_MARIADB = {
+    "password_file": "PostgreSQL's password is in PGPASSFILE, or in the file that passfile= names"
+    " in the DSN",
+    "ca": "PostgreSQL's authority is in the file that sslrootcert= names in the DSN",
+}
 _REFERENCE = re.compile(r"\$\{[^{}:]+:[^{}]+\}")
 #: The database of a watched sink, for any stack; this variable alone does not make a stack the
 #: user's own.
@@ -135,19 +141,20 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
         return None
     # A part that the pipeline lacks names no server.
     source = file.source or SourceSection(dsn="")
-    mariadb, secret = source.kind == "mariadb", beside(path, source.password_file)
-    if secret and not mariadb:
-        raise StackConfigError(
-            f'pipeline {path}: [source] password_file is for kind = "mariadb"; PostgreSQL\'s'
-            " password is in PGPASSFILE, or in the file that passfile= names in the DSN"
-        )
+    files = {name: beside(path, getattr(source, name)) for name in _OF_MARIADB}
+    mariadb = source.kind == "mariadb"
+    for name, remedy in _OF_MARIADB.items():
+        if getattr(source, name) and not mariadb:
+            raise StackConfigError(
+                f'pipeline {path}: [source] {name} is for kind = "mariadb"; {remedy}'
+            )
     kafka = file.kafka or KafkaSection(bootstrap="")
     registry = file.registry or RegistrySection(url="")
     connect = file.connect or ConnectSection(url="")
     found = Endpoints(
         kind="external",
         postgres_dsn="" if mariadb else source.dsn,
-        mariadb_url=with_password_file(source.dsn, secret) if mariadb else "",
+        mariadb_url=with_access_files(source.dsn, **files) if mariadb else "",
         kafka_bootstrap=kafka.bootstrap,
         kafka_properties=beside(path, kafka.properties),
         schema_registry_url=registry.url,

@@ -31,6 +31,9 @@ class SourceSection(Section, frozen=True, kw_only=True):
     password_file: Annotated[
         str, Meta(description="mariadb: a file that holds the password alone.")
     ] = ""
+    ca: Annotated[
+        str, Meta(description="mariadb: who signs the server's certificate (PEM); then it must.")
+    ] = ""
     table: Annotated[
         str, Meta(description="SCHEMA.TABLE to write to; without it the run makes tables.")
     ] = ""

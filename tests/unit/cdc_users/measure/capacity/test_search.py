@@ -279,7 +279,7 @@ def test_a_failed_rate_is_told_in_the_words_of_the_probe_that_failed() -> None:
     )
     held = [outcome(800, held=True, long=True)] * 2
 
-    answer = next_trial(replace(PLAN, precision=1.0), [*held, weak, failed])
+    answer = next_trial(replace(PLAN, precision=1.0), [*held, weak, failed, failed])
 
     assert isinstance(answer, SearchAnswer)
     assert (answer.kind, answer.high_per_s) == ("interval", 1600)
@@ -293,11 +293,41 @@ def test_a_search_doubles_then_halves_the_logarithm_and_confirms_in_turn() -> No
     # The square root of 800 x 1,600 is 1,131, which is within half of 800.
     assert trials == [
         *(Trial(rate) for rate in (200, 400, 800, 1600, 1131)),
-        *(Trial(rate, long=True) for rate in (800, 1131, 800)),
+        *(Trial(rate, long=True) for rate in (800, 1131, 800, 1131)),
     ]
     assert (answer.kind, answer.low_per_s, answer.high_per_s) == ("interval", 800, 1131)
     assert (answer.confirmed, answer.limit) == (2, None)
     assert answer.width == pytest.approx(0.41375)
+
+
+def test_a_rate_that_fails_once_and_holds_once_lies_within_the_interval() -> None:
+    """GIVEN 1,000/s fails only the first time, because the machine stood still."""
+    plan = replace(PLAN, precision=0.3)
+    seen = [
+        *[outcome(800, held=True, long=True)] * 2,
+        outcome(1200, held=False),
+        outcome(1000, held=False),
+        outcome(1000, held=False, long=True),
+    ]
+    again = next_trial(plan, seen)
+    assert again == Trial(1000, long=True)
+
+    seen += [outcome(1000, held=True, long=True), *[outcome(1200, held=False, long=True)] * 2]
+    answer = next_trial(plan, seen)
+
+    assert isinstance(answer, SearchAnswer)
+    assert (answer.low_per_s, answer.high_per_s) == (800, 1200)
+
+
+def test_a_budget_that_is_spent_leaves_an_upper_end_that_failed_once() -> None:
+    plan = replace(PLAN, precision=0.5, budget_s=100)
+    seen = [*[outcome(800, held=True, long=True)] * 2, outcome(1131, held=False, long=True)]
+
+    assert next_trial(replace(plan, budget_s=1000), seen) == Trial(1131, long=True)
+    answer = next_trial(replace(plan, budget_s=90), seen)
+
+    assert isinstance(answer, SearchAnswer)
+    assert (answer.low_per_s, answer.high_per_s) == (800, 1131)
 
 
 def test_a_rate_that_fails_at_first_is_halved_until_one_holds() -> None:
@@ -400,7 +430,7 @@ def test_the_answer_is_what_came_out_of_the_confirmations_and_no_more_than_was_a
             for delivered in delivered_per_s
         ]
         failed = outcome(1600, held=False, long=True)
-        answer = next_trial(replace(PLAN, precision=1.0), [*told, failed])
+        answer = next_trial(replace(PLAN, precision=1.0), [*told, failed, failed])
         assert isinstance(answer, SearchAnswer)
         return answer.low_per_s
 

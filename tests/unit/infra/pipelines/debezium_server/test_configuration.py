@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import pkcs12
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,10 @@ from infra.pipelines.debezium_server.configuration import (
     as_text,
     configuration,
 )
+from infra.pipelines.debezium_server.mariadb import write_trust_store
+from infra.stack.servers.secured.certificate import make_certificates
 
+RUN = Path("/run")
 SETTINGS = DebeziumServerSettings(
     dsn="host=127.0.0.1 port=5433 user=bench dbname=shop passfile=/secrets/pgpass",
     slot="cdc_abc",
@@ -47,7 +52,7 @@ def told(transport: str) -> dict[str, str]:
         project="p",
         region="r",
     )
-    return configuration(settings, "/run/offsets.dat")
+    return configuration(settings, RUN)
 
 
 @pytest.mark.parametrize("transport", SINKS)
@@ -116,7 +121,7 @@ def test_each_service_is_where_the_run_says() -> None:
 
 def test_a_redis_with_tls_is_asked_with_tls() -> None:
     settings = replace(SETTINGS, transport="redis", endpoint="rediss://redis.example")
-    found = configuration(settings, "/run/offsets.dat")
+    found = configuration(settings, RUN)
     assert found["debezium.sink.redis.address"] == "redis.example:6379"
     assert found["debezium.sink.redis.ssl.enabled"] == "true"
 
@@ -149,7 +154,7 @@ def test_each_property_is_one_line(properties: dict[str, str]) -> None:
 )
 def test_an_ipv6_address_of_a_copy_stands_in_brackets(host: str, place: str) -> None:
     endpoint = f"host={host} port=5434 user=writer dbname=copy"
-    found = configuration(replace(SETTINGS, transport="postgres", endpoint=endpoint), "offsets.dat")
+    found = configuration(replace(SETTINGS, transport="postgres", endpoint=endpoint), RUN)
 
     assert found["debezium.sink.jdbc.connection.url"] == f"jdbc:postgresql://{place}/copy"
 
@@ -157,7 +162,7 @@ def test_an_ipv6_address_of_a_copy_stands_in_brackets(host: str, place: str) -> 
 def test_of_mariadb_the_runs_own_database_is_read_without_a_lock_and_without_a_snapshot() -> None:
     url = "mysql://bench@127.0.0.1:3307/cdc_abc?password_file=%2Fsecrets%2Fmariadb"
     settings = replace(SETTINGS, dsn=url, slot="", publication="")
-    found = configuration(settings, "/run/offsets.dat", "/run/history.dat")
+    found = configuration(settings, RUN)
     source = {
         name.removeprefix("debezium.source."): text
         for name, text in found.items()
@@ -183,3 +188,26 @@ def test_of_mariadb_the_runs_own_database_is_read_without_a_lock_and_without_a_s
         "decimal.handling.mode": "string",
     }
     assert "secrets" not in as_text(found)
+
+
+def test_a_mariadb_whose_authority_is_named_must_show_its_certificate(tmp_path: Path) -> None:
+    authority = make_certificates(tmp_path, "s3cret").authority
+    url = f"mysql://bench@127.0.0.1:3307/cdc_abc?ca={authority}"
+    found = configuration(replace(SETTINGS, dsn=url, slot="", publication=""), tmp_path)
+    write_trust_store(url, tmp_path)
+
+    told = {name: text for name, text in found.items() if ".ssl." in name}
+    assert told == {
+        "debezium.source.database.ssl.mode": "verify-full",
+        "debezium.source.database.ssl.truststore": str(tmp_path / "trust.p12"),
+        "debezium.source.database.ssl.truststore.password": "public",
+    }
+    stored = pkcs12.load_pkcs12((tmp_path / "trust.p12").read_bytes(), b"public")
+    assert stored.key is None
+    assert len(stored.additional_certs) == 1
+
+
+def test_a_mariadb_without_an_authority_has_no_store(tmp_path: Path) -> None:
+    write_trust_store("mysql://bench@127.0.0.1:3307/cdc_abc", tmp_path)
+
+    assert list(tmp_path.iterdir()) == []

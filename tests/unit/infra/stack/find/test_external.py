@@ -13,6 +13,7 @@ from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError
 from infra.stack.find.external import check, external, source, with_databases
 from infra.stack.find.locate import hosts
+from infra.stack.servers.secured.certificate import make_certificates
 
 SOURCE = '[source]\ndsn = "host=127.0.0.1 port=5432 dbname=shop"\n'
 
@@ -59,12 +60,22 @@ def test_a_mariadb_of_a_file_has_its_password_in_a_file_beside(tmp_path: Path) -
     assert MariadbAddress.of(found.mariadb_url).password_file == str(tmp_path / "secret")
 
 
+def test_a_mariadb_of_a_file_is_checked_by_the_authorities_beside_it(tmp_path: Path) -> None:
+    authority = make_certificates(tmp_path, "s3cret").authority
+    found = external(environment(tmp_path, MARIADB + f'ca = "{authority.name}"\n'))
+
+    assert found is not None
+    assert MariadbAddress.of(found.mariadb_url).ca == str(authority)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         (MARIADB.replace("u@", "u:secret@"), "mariadb_url holds a password"),
         (MARIADB.replace("mariadb", "mysql"), "[source] kind is text; write mariadb or postgres"),
         (SOURCE + 'password_file = "secret"\n', '[source] password_file is for kind = "mariadb"'),
+        (SOURCE + 'ca = "ca.pem"\n', "the file that sslrootcert= names in the DSN"),
+        (MARIADB + 'ca = "gone.pem"\n', "has no certificates that can be read"),
     ],
 )
 def test_a_mistake_in_a_source_is_named_before_any_server_is_asked(

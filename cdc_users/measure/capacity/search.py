@@ -220,7 +220,10 @@ class _Search:
         """The rate that narrows the bracket; None where it is narrow enough."""
         if low is None:
             lowest = min(self.evidence.fails, default=self.plan.from_per_s)
-            return _rounded(lowest / self._step(len(set(self.evidence.long_fails)) - 1))
+            # Failures above a rate that held at least once have not led down here.
+            top = max(self.evidence.long_holds, default=math.inf)
+            failed = {rate for rate in self.evidence.long_fails if rate <= top}
+            return _rounded(lowest / self._step(len(failed) - 1))
         if high is None:
             return self._above(low)
         doubtful = self.evidence.doubtful

@@ -391,6 +391,21 @@ def test_once_a_short_probe_was_wrong_all_are_long_and_begin_beside_it() -> None
     assert up == Trial(139.4, long=True)
 
 
+def test_the_way_down_begins_anew_below_a_rate_that_held_once() -> None:
+    seen = [
+        outcome(400, held=True),
+        *(outcome(rate, held=False, long=True) for rate in (400, 388, 366)),
+        outcome(325, held=True, long=True),
+        outcome(325, held=False, long=True),
+    ]
+    down = next_trial(PLAN, seen)
+    assert down == Trial(315.5, long=True)
+
+    assert next_trial(PLAN, [*seen, outcome(315.5, held=False, long=True)]) == Trial(
+        297.4, long=True
+    )
+
+
 def test_a_short_failure_that_a_long_probe_refutes_is_forgotten() -> None:
     evidence = Evidence.of([outcome(400, held=False), outcome(400, held=True, long=True)])
 

@@ -63,7 +63,9 @@ class PartitionQueue:
         ready = sum(map(len, self.chunks))
         if not ready:
             return None
-        limit = min(limit, max(batch_size, ready - ready % batch_size))
+        limit = min(limit, ready)
+        if limit > batch_size:
+            limit -= limit % batch_size
         taken: list[Chunk] = []
         size, left = 0, most_bytes
         # If everything that waits is small enough, no message is weighed: weighing costs a tenth of

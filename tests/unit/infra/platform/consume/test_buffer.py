@@ -279,6 +279,10 @@ async def test_a_queue_that_nobody_works_on_any_more_holds_nothing() -> None:
         (20, 250, 10, 20),
         (25, 20, 10, 20),
         (5, 3, 1, 3),
+        (600, 250, 100, 200),  # the limit is no multiple of the batch
+        (250, 250, 100, 200),
+        (199, 250, 100, 100),
+        (99, 250, 100, 99),
     ],
 )
 async def test_whole_batches_are_taken_where_more_than_one_waits(

@@ -16,7 +16,8 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def started_s(pid: int) -> float:
-    """Seconds from the system's start to the process's; raises psutil.NoSuchProcess.
+    """Seconds from the system's start to the process's; raises psutil.NoSuchProcess, and
+    psutil.AccessDenied where others' processes are hidden.
 
     psutil's `create_time` counts from the epoch, by a start of the system that moves, by whole
     seconds, with each step of the wall clock.
@@ -27,6 +28,8 @@ def started_s(pid: int) -> float:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         raise psutil.NoSuchProcess(pid) from None
+    except PermissionError:
+        raise psutil.AccessDenied(pid) from None
     return int(text.rpartition(")")[2].split()[START_FIELD]) * TICK_S
 
 

@@ -284,7 +284,7 @@ def _processes(endpoints: Endpoints, watched: RunObjects) -> dict[str, str]:
         found.pop(server, None)
         if connection.pid:
             # A process that ends just now has a successor, which the next look finds.
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.Error):
                 found[server] = f"{connection.pid} since {started_s(connection.pid):.2f}"
     return found
 

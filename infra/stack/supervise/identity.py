@@ -42,7 +42,7 @@ class Identity:
 
     def process(self) -> psutil.Process | None:
         """The process, if it still lives."""
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
             return process if still_lives(self.pid, self.started_s) else None
         return None

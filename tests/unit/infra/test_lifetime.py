@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -41,6 +42,20 @@ def test_another_process_of_this_pid_is_told_by_a_single_tick() -> None:
 
     assert not still_lives(os.getpid(), own_s - TICK_S)
     assert not still_lives(os.getpid(), own_s + TICK_S)
+
+
+def test_a_process_that_is_hidden_from_us_is_not_taken_for_one_that_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hidden(*_: object, **__: object) -> str:
+        raise PermissionError
+
+    own_s = started_s(os.getpid())
+    monkeypatch.setattr(Path, "read_text", hidden)
+
+    with pytest.raises(psutil.AccessDenied):
+        started_s(os.getpid())
+    assert not still_lives(os.getpid(), own_s)
 
 
 def test_a_pid_of_nobody_is_named() -> None:

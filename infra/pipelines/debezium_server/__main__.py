@@ -125,7 +125,9 @@ def run(settings: DebeziumServerSettings, environ: Mapping[str, str], place: Pat
         write_trust_store(settings.dsn, place)
     (runner,) = home.glob("*-runner.jar")
     paths = os.pathsep.join((str(runner), str(config), str(home / "lib" / "*")))
-    command = [str(find_java(environ)), *FLAGS, "-cp", paths, "io.debezium.server.Main"]
+    # Its web server makes a directory for itself, and would leave it behind.
+    flags = (*FLAGS, f"-Djava.io.tmpdir={place}")
+    command = [str(find_java(environ)), *flags, "-cp", paths, "io.debezium.server.Main"]
     with (
         _reading(settings) as reads,
         JavaChild(command, environment(settings, environ), place) as child,

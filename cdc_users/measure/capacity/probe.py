@@ -151,7 +151,7 @@ def hopeless(looks: Sequence[ProgressSample]) -> str:
     if len(last) < HOPELESS_LOOKS:
         return ""
     ages_s = backlog_ages_s(looks)[-HOPELESS_LOOKS:]
-    span_s = last[-1].elapsed_s - last[0].elapsed_s
+    span_s = _span_s(last)
     growing = bool(np.all(np.diff(ages_s) > 0)) and span_s > 0
     share = (ages_s[-1] - ages_s[0]) / span_s if growing else 0.0
     if ages_s[-1] < HOPELESS_S or share < HOPELESS_SHARE:

@@ -259,10 +259,9 @@ class _Search:
             return self._no_answer()
         confirmed = self.evidence.long_holds.count(low)
         failed = self._failed_at(high)
-        checked = failed >= CONFIRMATIONS
-        wanted = low if confirmed <= min(failed, 1) or checked else high
+        wanted = low if confirmed <= failed else high
         assert wanted is not None
-        if (confirmed < CONFIRMATIONS or not checked) and not self._spent_at(wanted):
+        if min(confirmed, failed) < CONFIRMATIONS and not self._spent_at(wanted):
             trial = Trial(wanted, long=True, repeat=self.repeat)
             if self._affordable(trial):
                 return trial

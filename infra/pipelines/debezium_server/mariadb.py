@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 from cryptography.x509 import load_pem_x509_certificates
 
 from infra.mariadb.address import MariadbAddress, connect_to
 from infra.mariadb.database import table_names
+from infra.stack.servers.secured.certificate import java_trust_store
 
 _STORE = "trust.p12"
 #: Java opens a store of certificates only with a password; what it holds is public.
@@ -46,11 +46,7 @@ def write_trust_store(url: str, place: Path) -> None:
     if not ca:
         return
     trusted = load_pem_x509_certificates(Path(ca).read_bytes())
-    entries = [
-        pkcs12.PKCS12Certificate(one, f"ca{number}".encode()) for number, one in enumerate(trusted)
-    ]
-    sealed = BestAvailableEncryption(_STORE_PASSWORD.encode())
-    (place / _STORE).write_bytes(pkcs12.serialize_java_truststore(entries, sealed))
+    (place / _STORE).write_bytes(java_trust_store(trusted, _STORE_PASSWORD))
 
 
 def source_properties(url: str, place: Path) -> Mapping[str, str]:

@@ -143,10 +143,10 @@ def of_pipeline(path: Path, environ: Mapping[str, str]) -> Endpoints | None:
     source = file.source or SourceSection(dsn="")
     files = {name: beside(path, getattr(source, name)) for name in _OF_MARIADB}
     mariadb = source.kind == "mariadb"
-    for name, remedy in _OF_MARIADB.items():
-        if getattr(source, name) and not mariadb:
+    for name, named in files.items():
+        if named and not mariadb:
             raise StackConfigError(
-                f'pipeline {path}: [source] {name} is for kind = "mariadb"; {remedy}'
+                f'pipeline {path}: [source] {name} is for kind = "mariadb"; {_OF_MARIADB[name]}'
             )
     kafka = file.kafka or KafkaSection(bootstrap="")
     registry = file.registry or RegistrySection(url="")

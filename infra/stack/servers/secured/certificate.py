@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,9 +120,16 @@ def make_certificates(directory: Path, store_password: str) -> StackCertificates
         made.server_store,
         pkcs12.serialize_key_and_certificates(b"server", server, shown, [authority], sealed),
     )
-    trusted = [pkcs12.PKCS12Certificate(authority, b"ca")]
-    write_private(made.trust_store, pkcs12.serialize_java_truststore(trusted, sealed))
+    write_private(made.trust_store, java_trust_store([authority], store_password))
     return made
+
+
+def java_trust_store(trusted: Sequence[x509.Certificate], password: str) -> bytes:
+    """Authorities as Java reads them (PKCS#12); it opens no store without a password."""
+    entries = [
+        pkcs12.PKCS12Certificate(one, f"ca{number}".encode()) for number, one in enumerate(trusted)
+    ]
+    return pkcs12.serialize_java_truststore(entries, BestAvailableEncryption(password.encode()))
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -1,4 +1,4 @@
-"""When a process started, on a clock that nobody sets: with its pid it names one process."""
+"""What the operating system alone knows: whether a name is on disk, and when a process started."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ START_FIELD = 19
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on disk: syncing a file says nothing about its name. Raises
+    OSError.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def started_s(pid: int) -> float:
-    """Seconds from the system's start to the process's; raises psutil.NoSuchProcess, and
-    psutil.AccessDenied where others' processes are hidden.
+    """Seconds from the system's start to the process's, which nobody sets: with its pid it names
+    one process. Raises psutil.NoSuchProcess, and psutil.AccessDenied where others' processes are
+    hidden.
 
     psutil's `create_time` counts from the epoch, by a start of the system that moves, by whole
     seconds, with each step of the wall clock.
@@ -33,14 +45,13 @@ def started_s(pid: int) -> float:
     return int(text.rpartition(")")[2].split()[START_FIELD]) * TICK_S
 
 
-def still_lives(pid: int, since_s: float) -> bool:
-    """Whether the process of this pid that started then still lives: one that has ended does not,
+def living(pid: int, since_s: float) -> psutil.Process | None:
+    """The process of this pid that started then, if it still lives: one that has ended does not,
     although nobody may have asked for its exit code yet (a zombie).
     """
     try:
-        return (
-            abs(started_s(pid) - since_s) < TICK_S / 2
-            and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        )
+        process = psutil.Process(pid)
+        same = abs(started_s(pid) - since_s) < TICK_S / 2
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
-        return False
+        return None

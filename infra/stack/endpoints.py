@@ -48,7 +48,7 @@ class Endpoints:
 
     `mariadb_url` is a MariaDB of the user's own (infra.mariadb.address).
 
-    `supervisor_pid` and `supervisor_started_s` (`infra.lifetime`) name the process that owns
+    `supervisor_pid` and `supervisor_started_s` (`infra.system`) name the process that owns
     the servers of a process stack. Three fields are for a Kafka Connect that reaches PostgreSQL
     otherwise than this machine does (Connect in a container): `postgres_from_connect` is the
     server's HOST:PORT there, `postgres_user_from_connect` the role that Connect logs in with, and

@@ -24,9 +24,9 @@ from cdc_users.measure.offset import ClockOffset, asked_offset
 from infra.client.http import ask_connect
 from infra.client.kafka import kafka_settings
 from infra.client.sql import quoted
-from infra.lifetime import started_s
 from infra.mariadb.address import FAILURES, connect_to
 from infra.stack.endpoints import Endpoints
+from infra.system import started_s
 from infra.validate import endpoint_address, is_loopback
 
 TIMEOUT_S = 5.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from infra.lifetime import started_s, still_lives
+from infra.system import living, started_s
 
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
@@ -42,10 +42,7 @@ class Identity:
 
     def process(self) -> psutil.Process | None:
         """The process, if it still lives."""
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            return process if still_lives(self.pid, self.started_s) else None
-        return None
+        return living(self.pid, self.started_s)
 
     def kill(self, wait_s: float = 10.0) -> None:
         """Kill the process and its descendants, if it still lives, and wait until they are gone.

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.lifetime import TICK_S, started_s, still_lives
+from infra.system import TICK_S, living, started_s
 
 #: Far above what a busy machine needs to start a process, far below a machine's uptime.
 MINUTE_S = 60.0
@@ -22,7 +22,7 @@ def test_a_start_is_counted_from_the_systems_own() -> None:
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started_s(child.pid)
 
         assert -TICK_S <= age_s < MINUTE_S
-        assert still_lives(child.pid, started_s(child.pid))
+        assert living(child.pid, started_s(child.pid)) is not None
         child.communicate(b"\n")
 
 
@@ -34,14 +34,14 @@ def test_a_step_of_the_wall_clock_makes_no_other_process(monkeypatch: pytest.Mon
 
     assert psutil.Process().create_time() != before_s, "as psutil sees a clock that was set"
     assert started_s(os.getpid()) == own_s
-    assert still_lives(os.getpid(), own_s)
+    assert living(os.getpid(), own_s) is not None
 
 
 def test_another_process_of_this_pid_is_told_by_a_single_tick() -> None:
     own_s = started_s(os.getpid())
 
-    assert not still_lives(os.getpid(), own_s - TICK_S)
-    assert not still_lives(os.getpid(), own_s + TICK_S)
+    assert living(os.getpid(), own_s - TICK_S) is None
+    assert living(os.getpid(), own_s + TICK_S) is None
 
 
 def test_a_process_that_is_hidden_from_us_is_not_taken_for_one_that_lives(
@@ -55,10 +55,10 @@ def test_a_process_that_is_hidden_from_us_is_not_taken_for_one_that_lives(
 
     with pytest.raises(psutil.AccessDenied):
         started_s(os.getpid())
-    assert not still_lives(os.getpid(), own_s)
+    assert living(os.getpid(), own_s) is None
 
 
 def test_a_pid_of_nobody_is_named() -> None:
     with pytest.raises(psutil.NoSuchProcess):
         started_s(2**22 + 1)
-    assert not still_lives(2**22 + 1, 0.0)
+    assert living(2**22 + 1, 0.0) is None

@@ -13,9 +13,9 @@ from typing import IO
 
 import msgspec
 
-from infra.durable import sync_directory
 from infra.stack.endpoints import Endpoints
 from infra.stack.supervise.state import open_locked
+from infra.system import sync_directory
 
 
 class Entry(msgspec.Struct, frozen=True):

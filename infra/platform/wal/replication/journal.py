@@ -16,11 +16,10 @@ from typing import Any
 
 import msgspec
 
-from infra.durable import sync_directory
-from infra.lifetime import started_s, still_lives
 from infra.platform.wal.error import SetupError
 from infra.platform.wal.replication.position import CommitMark, Place
 from infra.replication.connection import ServerIdentity
+from infra.system import living, started_s, sync_directory
 
 
 class StateFile(msgspec.Struct, kw_only=True):
@@ -138,5 +137,5 @@ def abandoned(directory: Path) -> Iterator[tuple[Path, str, dict[str, str]]]:
     """The files of dead readers: file, server, and objects by kind."""
     for path in sorted(directory.glob("*.json")):
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not still_lives(int(data["pid"]), float(data["started_s"])):
+        if living(int(data["pid"]), float(data["started_s"])) is None:
             yield path, str(data["dsn"]), dict(data["objects"])

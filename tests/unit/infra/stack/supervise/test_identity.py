@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from infra.lifetime import TICK_S
 from infra.stack.supervise.identity import Identity, both, identify, with_a_name
 from infra.stack.supervise.state import CHECKOUT
+from infra.system import TICK_S
 
 DEADLINE_S = 30.0
 

@@ -141,7 +141,7 @@ def address_mistakes(url: str) -> Iterator[str]:
     try:
         MariadbAddress.of(url).tls()
     except AccessError as error:
-        yield f"names {error}"
+        yield f"names a file that cannot be used: {error}"
 
 
 def with_access_files(url: str, *, password_file: str = "", ca: str = "") -> str:

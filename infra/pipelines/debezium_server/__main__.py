@@ -89,6 +89,7 @@ def settings_of(options: argparse.Namespace, environ: Mapping[str, str]) -> Debe
         stream=options.stream,
         project=options.project,
         region=region(environ),
+        environ=environ,
     )
 
 

@@ -7,11 +7,12 @@ upstream default, so a run measures what users have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from infra.pipelines.debezium_server.mariadb import is_mariadb, source_properties
+from infra.postgres.encryption import encryption
 from infra.stack.servers.settings import TOPIC_PREFIX, render_properties
 from infra.validate import bracketed, dsn_place, url_address
 
@@ -29,7 +30,8 @@ class DebeziumServerSettings:
 
     `endpoint` is the transport's service, for `postgres` the sink's DSN; `stream` is what is
     written to there, in a `project` or `region` if the service has these. `tables` are those of the
-    publication, SCHEMA.TABLE.
+    publication, SCHEMA.TABLE. What a DSN does not say of TLS is looked up in `environ`, as libpq
+    does.
     """
 
     dsn: str
@@ -41,6 +43,7 @@ class DebeziumServerSettings:
     stream: str = ""
     project: str = ""
     region: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def configuration(settings: DebeziumServerSettings, place: Path) -> dict[str, str]:
@@ -84,7 +87,8 @@ def _postgres(settings: DebeziumServerSettings) -> dict[str, str]:
         "database.port": place.get("port", "5432"),
         "database.user": place.get("user", ""),
         "database.dbname": place.get("dbname", place.get("user", "")),
-        "database.sslmode": place.get("sslmode", "prefer"),
+        "database.sslmode": "prefer",
+        **{f"database.{name}": text for name, text in encryption(place, settings.environ).items()},
         "slot.name": settings.slot,
         "publication.name": settings.publication,
         "publication.autocreate.mode": "disabled",
@@ -138,8 +142,10 @@ def _jdbc(settings: DebeziumServerSettings) -> dict[str, str]:
     """Upserts and deletes by the source's key, into existing tables of the same names."""
     place = dsn_place(settings.endpoint)
     host, port = bracketed(place.get("host", "127.0.0.1")), place.get("port", "5432")
+    tls = urlencode(encryption(place, settings.environ), safe="/")
+    base = f"jdbc:postgresql://{host}:{port}/{place.get('dbname', '')}"
     own = {
-        "connection.url": f"jdbc:postgresql://{host}:{port}/{place.get('dbname', '')}",
+        "connection.url": f"{base}?{tls}" if tls else base,
         "connection.username": place.get("user", ""),
         "insert.mode": "upsert",
         "delete.enabled": "true",

@@ -41,8 +41,8 @@ def test_a_url_has_all_parts_and_is_written_as_it_was_read() -> None:
         ("mysql://u@h:0", "is no address of MariaDB"),
         ("mysql://u@h:1?ssl=yes", "has ssl behind the question mark"),
         (f"mysql://u@h:1?ca={AUTHORITIES}", ""),
-        ("mysql://u@h:1?ca=/nowhere.pem", "names ca=/nowhere.pem has no certificates that can be"),
-        (f"mysql://u@h:1?ca={__file__}", f"names ca={__file__} has no certificates that can be"),
+        ("mysql://u@h:1?ca=/no.pem", "names a file that cannot be used: ca=/no.pem has no cert"),
+        (f"mysql://u@h:1?ca={__file__}", f"names a file that cannot be used: ca={__file__}"),
     ],
 )
 def test_a_mistake_is_named_and_the_url_is_not_repeated(url: str, told: str) -> None:

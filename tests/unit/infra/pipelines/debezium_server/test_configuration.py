@@ -159,6 +159,35 @@ def test_an_ipv6_address_of_a_copy_stands_in_brackets(host: str, place: str) -> 
     assert found["debezium.sink.jdbc.connection.url"] == f"jdbc:postgresql://{place}/copy"
 
 
+ENCRYPTED = "host=db port=5432 user=u dbname=copy sslmode=verify-full sslrootcert='/my ca.pem'"
+LIBPQ = {"PGSSLMODE": "verify-ca", "PGSSLROOTCERT": "/b.pem"}
+
+
+@pytest.mark.parametrize(
+    ("dsn", "environ", "mode", "root"),
+    [
+        (SETTINGS.dsn, {}, "prefer", None),
+        (SETTINGS.dsn, LIBPQ, "verify-ca", "/b.pem"),
+        (ENCRYPTED, {}, "verify-full", "/my ca.pem"),
+    ],
+)
+def test_the_source_is_asked_with_tls_as_its_dsn_says(
+    dsn: str, environ: dict[str, str], mode: str, root: str | None
+) -> None:
+    found = configuration(replace(SETTINGS, dsn=dsn, environ=environ), RUN)
+
+    assert found["debezium.source.database.sslmode"] == mode
+    assert found.get("debezium.source.database.sslrootcert") == root
+
+
+def test_a_copy_is_asked_with_tls_as_its_dsn_says() -> None:
+    found = configuration(replace(SETTINGS, transport="postgres", endpoint=ENCRYPTED), RUN)
+
+    assert found["debezium.sink.jdbc.connection.url"] == (
+        "jdbc:postgresql://db:5432/copy?sslmode=verify-full&sslrootcert=/my+ca.pem"
+    )
+
+
 def test_of_mariadb_the_runs_own_database_is_read_without_a_lock_and_without_a_snapshot() -> None:
     url = "mysql://bench@127.0.0.1:3307/cdc_abc?password_file=%2Fsecrets%2Fmariadb"
     settings = replace(SETTINGS, dsn=url, slot="", publication="")

@@ -196,17 +196,17 @@ class _Search:
 
     @property
     def generator_spent(self) -> bool:
-        """Whether the generator gives up before the pipeline does: at a lower rate than any that
-        failed.
-        """
-        return self.spent_per_s < min(self.evidence.fails, default=math.inf)
+        """Whether the generator gives up before the pipeline does: below the upper end."""
+        return self.spent_per_s < (self.evidence.high or math.inf)
 
     def decide(self) -> Trial | SearchAnswer:
         low, high = self.evidence.low, self.evidence.high
         if not self.outcomes:
             return self._try(min(self.plan.from_per_s, self.plan.most_per_s))
         if self.generator_spent:
-            return self._finish(self._within_reach(), high)
+            low = self._within_reach()
+            if self.evidence.doubtful is None:
+                return self._finish(low, high)
         wanted = self._next_rate(low, high)
         if wanted is not None:
             if wanted < self.plan.lowest_per_s * (1 - 1e-9):
@@ -224,9 +224,11 @@ class _Search:
             top = max(self.evidence.long_holds, default=math.inf)
             failed = {rate for rate in self.evidence.long_fails if rate <= top}
             return _rounded(lowest / self._step(len(failed) - 1))
+        doubtful = self.evidence.doubtful
+        if doubtful is not None and self.generator_spent:
+            return self._between(low, doubtful[0])
         if high is None:
             return self._above(low)
-        doubtful = self.evidence.doubtful
         if doubtful is not None:
             return self._between(low, doubtful[0]) or self._between(doubtful[1], high)
         return self._between(low, high)
@@ -280,10 +282,13 @@ class _Search:
         return self.evidence.long_fails.count(high)
 
     def _within_reach(self) -> float | None:
-        """The highest rate that held and that the generator can offer for a long probe."""
+        """The highest rate that held, below every one that failed, and that the generator can offer
+        for a long probe.
+        """
         offered = set(self.evidence.long_holds)
         offered |= {rate for rate in self.evidence.holds if rate < self.spent_per_s}
-        return max(offered, default=None)
+        lowest_fail = min(self.evidence.fails, default=math.inf)
+        return max((rate for rate in offered if rate < lowest_fail), default=None)
 
     def _spent_at(self, rate_per_s: float) -> bool:
         """Whether the generator could not hold a rate for a long probe, even with more lanes."""

@@ -193,6 +193,37 @@ def test_a_failure_below_the_generators_end_is_searched_on() -> None:
     assert trial.low_per_s <= 6000 < trial.high_per_s
 
 
+def test_between_a_doubtful_rate_and_what_the_generator_can_offer_nothing_is_asked_again() -> None:
+    """GIVEN a rate that held once and failed once, below one that the generator cannot offer THEN
+    the answer lies below the failure, and the generator is not asked for the other rate again.
+    """
+    outcomes = [outcome(4000, True), outcome(8000, True), outcome(16000, held=False)]
+    outcomes += [outcome(11310, True), weak(Trial(13450)), weak(Trial(13450, repeat=1))]
+    outcomes += [outcome(11310, True, long=True), outcome(11310, held=False, long=True)]
+    while isinstance(trial := next_trial(PLAN, outcomes), Trial):
+        assert trial.rate_per_s < 11310
+        outcomes.append(replace(outcome(trial.rate_per_s, True), trial=trial))
+
+    assert (trial.kind, trial.limit, trial.confirmed) == ("at_least", "generator", 2)
+    assert trial.low_per_s is not None
+    assert 11310 / (1 + PLAN.precision) <= trial.low_per_s < 11310
+
+
+def test_an_at_least_lies_below_every_long_failure() -> None:
+    """GIVEN a rate that held and failed, and a lower one that the generator cannot offer now."""
+    outcomes = [outcome(4000, True, long=True), outcome(8000, True, long=True)]
+    outcomes += [outcome(8000, held=False, long=True)]
+    outcomes += [weak(Trial(6000, long=True)), weak(Trial(6000, long=True, repeat=1))]
+    while isinstance(trial := next_trial(PLAN, outcomes), Trial):
+        assert trial.rate_per_s < 8000
+        offered = trial.rate_per_s <= 4000
+        outcomes.append(
+            replace(outcome(trial.rate_per_s, True), trial=trial) if offered else weak(trial)
+        )
+
+    assert (trial.kind, trial.low_per_s, trial.limit) == ("at_least", 4000, "generator")
+
+
 def test_what_could_not_be_confirmed_is_no_answer() -> None:
     plan = replace(PLAN, budget_s=PLAN.least_s - 1)
 

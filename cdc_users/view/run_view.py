@@ -138,5 +138,9 @@ def remaining_s(run: RunView, now_us: int) -> float | None:
 
 
 def due(state: StepState, now_us: int) -> int:
-    """How many of a step's arrivals are due by now; the writers' tally counts the whole plan."""
-    return state.step.schedule.number_at(max(0, now_us - state.t0_us) * 1000 + 1)
+    """How many of a step's arrivals are due by now; the writers' tally counts the whole plan. Once
+    the load was cut short, no more come due.
+    """
+    planned = state.step.schedule.number_at(max(0, now_us - state.t0_us) * 1000 + 1)
+    begun = state.total("started") + state.total("dropped")
+    return min(planned, begun) if state.cut else planned

@@ -28,6 +28,14 @@ def test_offered_is_what_the_plan_has_asked_for_by_now() -> None:
     ]
 
 
+def test_nothing_comes_due_after_a_load_was_cut_short() -> None:
+    cut = state()
+    cut.reports["local"].tally.started = 400
+    cut.cut = "the backlog grows without end"
+
+    assert [run_view.due(cut, now_us) for now_us in (0, 60_000_000)] == [1, 400]
+
+
 def test_the_latest_second_is_of_the_step_at_hand_though_its_name_comes_again() -> None:
     again = [ChartMark(0.5, "step-1", "step-1"), ChartMark(6.5, "step-1", "step-1")]
 

@@ -154,6 +154,13 @@ NEEDS: Mapping[str, FaultNeed] = {
         "the reference platform, or the direct reader, and Kafka; use --transport kafka without"
         " --platform",
     ),
+    "registry relay": (
+        lambda pipeline: (
+            _captured(pipeline, "debezium") and not (pipeline.connector or pipeline.platform)
+        ),
+        "a connector and a platform of the run's own that read schemas; use --capture debezium"
+        " without --connector and --platform",
+    ),
     "iceberg sink": (
         lambda pipeline: _written_by_us(pipeline, "iceberg"),
         "the reference platform's Iceberg table; use --sink iceberg without --platform",

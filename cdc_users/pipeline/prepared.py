@@ -18,12 +18,13 @@ class Names:
 
     `sink_hostaddr` is libpq's hostaddr, if the platform reaches its sink's server at another
     address than the server's own; `kafka_relayed` is the address at which the platform or the
-    direct reader reaches Kafka through a relay. `partitions` counts partitions, shards or ordering
-    keys over all topics or streams, so that a fence can pass each of them. `topics` are Kafka's. A
-    `stream` is what the direct reader publishes to: its endpoint and name, and the project where
-    services have projects. `channels` is what producers must know about the topics. By a watched
-    table's place, `sink_slots` has the name of a slot and of a publication on the sink's database.
-    `mariadb` is the URL of the run's own database, if the source is MariaDB.
+    direct reader reaches Kafka through a relay, and `registry_relayed` the registry's URL through
+    one. `partitions` counts partitions, shards or ordering keys over all topics or streams, so that
+    a fence can pass each of them. `topics` are Kafka's. A `stream` is what the direct reader
+    publishes to: its endpoint and name, and the project where services have projects. `channels` is
+    what producers must know about the topics. By a watched table's place, `sink_slots` has the name
+    of a slot and of a publication on the sink's database. `mariadb` is the URL of the run's own
+    database, if the source is MariaDB.
     """
 
     schema: str
@@ -40,6 +41,7 @@ class Names:
     sink_slots: dict[str, str] = field(default_factory=dict)
     sink_hostaddr: str = ""
     kafka_relayed: str = ""
+    registry_relayed: str = ""
     warehouse: str = ""
     mariadb: str = ""
     #: The plans for rows of the user's own tables; empty for customers.

@@ -31,8 +31,14 @@ WEBHOOK = "webhook"
 #: The name, in a fault's explanations, of a topic that deleted records too early.
 RETENTION = "the topic's retention"
 #: The connections that a relay may stand in, by a fault's need: Kafka Connect to the source's
-#: server; the platform to the sink's; the platform or the direct reader to Kafka.
-RELAYED = {"relay": "source", "sink relay": "sink", "kafka relay": "kafka"}
+#: server; the platform to the sink's; the platform or the direct reader to Kafka; Kafka Connect and
+#: the platform to the schema registry.
+RELAYED = {
+    "relay": "source",
+    "sink relay": "sink",
+    "kafka relay": "kafka",
+    "registry relay": "registry",
+}
 #: For a fault after which all sent events may come again.
 ALL_AGAIN = math.inf
 

@@ -48,18 +48,19 @@ class Endpoints:
 
     `mariadb_url` is a MariaDB of the user's own (infra.mariadb.address).
 
-    `supervisor_pid` and `supervisor_started_s` (`infra.system`) name the process that owns
-    the servers of a process stack. Three fields are for a Kafka Connect that reaches PostgreSQL
+    `supervisor_pid` and `supervisor_started_s` (`infra.system`) name the process that owns the
+    servers of a process stack. Three fields are for a Kafka Connect that reaches PostgreSQL
     otherwise than this machine does (Connect in a container): `postgres_from_connect` is the
     server's HOST:PORT there, `postgres_user_from_connect` the role that Connect logs in with, and
     `postgres_secret_from_connect` a reference to its password that Connect's own configuration
-    provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`. `sink_dsn` is the
-    database that the user's own pipeline writes to, if it is not the source's. `kafka_beside` is a
-    listener of the broker whose clients are sent through a relay at that address
-    (infra.faults.relay), at the same port. `kafka_properties` is a file in librdkafka's format
-    (infra.client.kafka). `connect_metrics` is where Connect's JVM shows Debezium's metrics as
-    Prometheus' text. `commands` are command lines that act on the user's own servers, by their
-    names (infra.stack.one_server); they hold no secret.
+    provider resolves, such as `${file:/etc/kafka/secrets.properties:bench}`.
+    `registry_from_connect` is the root of the registry's URL for the run's connectors, if it is not
+    the worker's. `sink_dsn` is the database that the user's own pipeline writes to, if it is not
+    the source's. `kafka_beside` is a listener of the broker whose clients are sent through a relay
+    at that address (infra.faults.relay), at the same port. `kafka_properties` is a file in
+    librdkafka's format (infra.client.kafka). `connect_metrics` is where Connect's JVM shows
+    Debezium's metrics as Prometheus' text. `commands` are command lines that act on the user's own
+    servers, by their names (infra.stack.one_server); they hold no secret.
     """
 
     kind: StackKind
@@ -77,6 +78,7 @@ class Endpoints:
     postgres_secret_from_connect: str | None = None
     sink_dsn: str | None = None
     postgres_ca_from_connect: str | None = None
+    registry_from_connect: str = ""
     kafka_properties: str = ""
     kafka_beside: str = ""
     mariadb_url: str = ""

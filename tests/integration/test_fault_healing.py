@@ -23,7 +23,7 @@ from infra.stack.supervise.state import CHECKOUT
 from tests.scenarios.locust_process import NOTHING, leftovers
 
 #: One of each kind: a row's shape, a session of somebody else's, a topic, a connector, a table of
-#: the sink's, both relays, and a server that stands still.
+#: the sink's, three relays, and a server that stands still.
 DONE = (
     "rename-column",
     "idle-transaction",
@@ -32,9 +32,10 @@ DONE = (
     "lock-sink-table",
     "silent-network",
     "silent-sink-network",
+    "silent-registry-network",
     "pause-registry",
 )
-PIPELINE = Pipeline(sink="postgres", watched=True, relayed=("source", "sink"))
+PIPELINE = Pipeline(sink="postgres", watched=True, relayed=("source", "sink", "registry"))
 
 
 def run_name() -> str:

@@ -136,6 +136,7 @@ UNDONE = (
     "kill-platform",
     "add-partitions",
     "silent-kafka-network",
+    "silent-registry-network",
     "planned-fail-over",
     "kill-primary",
     "full-broker-disk",

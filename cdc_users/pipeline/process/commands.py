@@ -145,7 +145,7 @@ class Wiring(Prepared):
         told = platform_arguments(self.pipeline)
         return {
             "bootstrap": names.kafka_relayed or self.endpoints.kafka_bootstrap,
-            "schema-registry": self.endpoints.schema_registry_url,
+            "schema-registry": names.registry_relayed or self.endpoints.schema_registry_url,
             "topic": ",".join(names.topics),
             "group": names.group,
             "dead-letter-topic": names.dead_letter,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cdc_users.pipeline.declaration import captures, outlets, sources, transports
 from cdc_users.pipeline.outlets.sink_tap import sink_taps
@@ -212,6 +213,13 @@ def refused_faults(
             f"--faults {','.join(before_kafka)} needs a broker that says where its relay is, which"
             " that of a secured stack, or of an older one, does not; start it again without"
             " --secure, or name other faults"
+        )
+    before_registry = [fault.name for fault in known if "registry relay" in fault.needs]
+    if before_registry and urlsplit(endpoints.schema_registry_url).scheme == "https":
+        found.append(
+            f"--faults {','.join(before_registry)} needs a registry without TLS, since its"
+            " certificate names no relay; start the stack again without --secure, or name other"
+            " faults"
         )
     if others and foreign:
         found.append(

@@ -5,6 +5,7 @@ process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -45,6 +46,17 @@ class RunRelays:
         place = endpoints.kafka_beside
         self._beside("kafka", HOST, int(place.rpartition(":")[2]))
         return place
+
+    def before_registry(self, endpoints: Endpoints) -> tuple[Endpoints, str]:
+        """The endpoints with which connectors reach the registry through a relay, and the URL with
+        which the platform does.
+        """
+        url = urlsplit(endpoints.schema_registry_url)
+        if "registry" not in self.by_place:
+            self.by_place["registry"] = Relay(str(url.hostname), int(url.port or 80))
+            self.by_place["registry"].start()
+        root = f"{url.scheme}://{HOST}:{self.by_place['registry'].port}"
+        return replace(endpoints, registry_from_connect=root), root + url.path
 
     def _beside(self, place: str, host: str, port: int) -> None:
         if place not in self.by_place:

@@ -239,6 +239,10 @@ class Steward:
         if "source" in relayed and self._found is not None:
             through = self._relays.before_source(self._found.endpoints)
             self._found = StackFound(through, self._found.owns_stack)
+        registry_relayed = ""
+        if "registry" in relayed and self._found is not None:
+            through, registry_relayed = self._relays.before_registry(self._found.endpoints)
+            self._found = StackFound(through, self._found.owns_stack)
         endpoints = self._endpoints()
         self._made = Creation(
             self._run, endpoints, self._checkout, self._allowed, self._note, self._clouds
@@ -250,6 +254,7 @@ class Steward:
             names = replace(names, sink_hostaddr=self._relays.before_sink(endpoints))
         if "kafka" in relayed:
             names = replace(names, kafka_relayed=self._relays.before_kafka(endpoints))
+        names = replace(names, registry_relayed=registry_relayed)
         self._watched = self._made.objects(request.pipeline, names)
         self._before = look(endpoints, self._watched)
         if mistakes := list(broken(self._watched, self._before)):

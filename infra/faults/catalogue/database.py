@@ -20,6 +20,8 @@ INVALID_S = 30.0
 #: The rows of the transaction beside the load.
 BIG_ROWS = 1_000_000
 SIDE_TABLE = "beside"
+#: The beginning of a column's name that no writer knows.
+UNKNOWN = "unknown_"
 #: A column that every writer names.
 RENAMED = "notes"
 ALTERED, REWRITTEN = "somebody altered source table", "somebody emptied or rewrote source table"
@@ -92,6 +94,29 @@ def _drop_column(ground: FaultGround) -> None:
         ground,
         sql.SQL("ALTER TABLE IF EXISTS {} DROP COLUMN IF EXISTS added").format(_table(ground)),
     )
+
+
+def add_unknown_column(ground: FaultGround) -> None:
+    """Add a column of a name that no schema has had, so that none in the registry fits."""
+    name = sql.Identifier(f"{UNKNOWN}{time.time_ns()}")
+    _execute(ground, sql.SQL("ALTER TABLE {} ADD COLUMN {} text").format(_table(ground), name))
+
+
+def drop_unknown_columns(ground: FaultGround) -> None:
+    """Drop every column of `add_unknown_column`, if the table is still there."""
+    objects = ground.objects
+    with closing(connect_source(ground)) as connection:
+        found = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s"
+            " AND table_name = %s AND starts_with(column_name, %s)",
+            (objects.schema, objects.tables[0], UNKNOWN),
+        )
+        for (name,) in found.fetchall():
+            connection.execute(
+                sql.SQL("ALTER TABLE IF EXISTS {} DROP COLUMN IF EXISTS {}").format(
+                    _table(ground), sql.Identifier(name)
+                )
+            )
 
 
 def _widen_column(ground: FaultGround) -> None:

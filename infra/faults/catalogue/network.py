@@ -1,11 +1,12 @@
 """Faults of the network between the connector and PostgreSQL, between the platform and its sink, or
-before Kafka, by relays of the run's own.
+before Kafka or the schema registry, by relays of the run's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from infra.faults.catalogue.database import ALTERED, add_unknown_column, drop_unknown_columns
 from infra.faults.catalogue.process import CAPTURE, REPEATS_S
 from infra.faults.fault import Fault, FaultDeed, FaultGround
 from infra.faults.relay import Relay, Trouble
@@ -32,6 +33,17 @@ def _has(trouble: Trouble, place: str = "source") -> FaultDeed:
 
 def _reset(place: str = "source") -> FaultDeed:
     return _relayed(place, Relay.reset)
+
+
+def _hide_registry(ground: FaultGround) -> None:
+    """Silence the registry first: once rows have the new column, it is asked at once."""
+    _has(SILENT, "registry")(ground)
+    add_unknown_column(ground)
+
+
+def _show_registry(ground: FaultGround) -> None:
+    _has(Trouble(), "registry")(ground)
+    drop_unknown_columns(ground)
 
 
 SLOW_NETWORK = Fault(
@@ -158,4 +170,17 @@ RESET_KAFKA = Fault(
     repeats_s=REPEATS_S,
     explains=(CAPTURE,),
     better="an idempotent producer; reconnect.backoff.ms decides how soon it is back",
+)
+SILENT_REGISTRY = Fault(
+    "silent-registry-network",
+    "Lets nothing pass between the schema registry and Connect or the platform, without closing a"
+    " connection, while the source table gets a new column: its schema can be neither stored nor"
+    " read.",
+    on="schema-registry",
+    inject=_hide_registry,
+    heal=_show_registry,
+    needs=("registry relay", "database", "own table"),
+    repeats_s=REPEATS_S,
+    explains=(ALTERED, CAPTURE),
+    better="a registry with several instances, and schemas that are stored before a table changes",
 )

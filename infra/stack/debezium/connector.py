@@ -14,10 +14,11 @@ import requests
 
 from infra.client.http import ask_connect, connect_trouble
 from infra.client.passfile import password
+from infra.postgres.encryption import encryption
 from infra.postgres.slot import is_read
 from infra.stack.endpoints import Endpoints
 from infra.stack.error import StackConfigError, StackError
-from infra.stack.servers.settings import ServerSettings, Tuning, debezium
+from infra.stack.servers.settings import ServerSettings, Tuning, avro_converters, debezium
 from infra.validate import dsn_place
 
 TIMEOUT_S = 30.0
@@ -57,7 +58,8 @@ class ReadByConnector:
 
 
 def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> ServerSettings:
-    """The configuration; the converters are the worker's.
+    """The configuration; the converters are the worker's, unless the endpoints say where else they
+    reach the registry.
 
     The password is a reference that the worker resolves. If the endpoints have no reference, the
     configuration has the password that libpq would use; Connect's REST interface and topics then
@@ -78,7 +80,12 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         "database.password": known,
         "database.dbname": place.get("dbname", "postgres"),
         "topic.prefix": connector.topic_prefix,
-        **_encryption(place, endpoints.postgres_ca_from_connect, os.environ),
+        **{
+            f"database.{name}": text
+            for name, text in encryption(
+                place, os.environ, endpoints.postgres_ca_from_connect
+            ).items()
+        },
         "plugin.name": "pgoutput",
         "slot.name": connector.slot,
         **({"slot.failover": "true"} if connector.failover else {}),
@@ -102,19 +109,12 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         # names collide in Connect, and the second connector waits a minute for the first one's.
         "custom.metric.tags": f"connector={connector.name}",
         **debezium(connector.tuning),
+        **(
+            avro_converters(endpoints.registry_from_connect)
+            if endpoints.registry_from_connect
+            else {}
+        ),
     }
-
-
-def _encryption(
-    place: Mapping[str, str], ca: str | None, environ: Mapping[str, str]
-) -> ServerSettings:
-    """TLS to the database as the DSN asks for it; `ca` is the path of the authorities' file in
-    Connect's view, if it differs from the DSN's.
-    """
-    mode = place.get("sslmode") or environ.get("PGSSLMODE", "")
-    root = ca or place.get("sslrootcert") or environ.get("PGSSLROOTCERT", "")
-    found = {"database.sslmode": mode, "database.sslrootcert": root if mode else ""}
-    return {name: text for name, text in found.items() if text}
 
 
 def create_connector(endpoints: Endpoints, connector: DebeziumConnector) -> None:

@@ -116,18 +116,7 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Serv
     """A distributed Kafka Connect worker with Avro converters, so that connectors need not name
     converters.
     """
-    converter = {
-        "": "io.apicurio.registry.utils.converter.AvroConverter",
-        ".apicurio.registry.url": f"{registry_url}/apis/registry/v2",
-        ".apicurio.registry.auto-register": "true",
-        ".apicurio.registry.find-latest": "true",
-        ".apicurio.registry.as-confluent": "true",
-        ".apicurio.registry.use-id": "contentId",
-        # Otherwise the schema's id would be in a header, and the message would not have Confluent's
-        # wire format.
-        ".apicurio.registry.headers.enabled": "false",
-    }
-    settings = {
+    return {
         "bootstrap.servers": kafka_bootstrap,
         "group.id": CONNECT_GROUP,
         "listeners": f"http://{listener.bind}:{listener.port}",
@@ -151,10 +140,28 @@ def connect(listener: Listener, kafka_bootstrap: str, registry_url: str) -> Serv
         "reconnect.backoff.max.ms": "100",
         "plugin.discovery": "service_load",
         "connector.client.config.override.policy": "All",
+        **avro_converters(registry_url),
     }
-    for side in ("key", "value"):
-        settings.update({f"{side}.converter{name}": value for name, value in converter.items()})
-    return settings
+
+
+def avro_converters(registry_url: str) -> ServerSettings:
+    """Converters of a worker, or of one connector, that keep their schemas in this registry."""
+    converter = {
+        "": "io.apicurio.registry.utils.converter.AvroConverter",
+        ".apicurio.registry.url": f"{registry_url}/apis/registry/v2",
+        ".apicurio.registry.auto-register": "true",
+        ".apicurio.registry.find-latest": "true",
+        ".apicurio.registry.as-confluent": "true",
+        ".apicurio.registry.use-id": "contentId",
+        # Otherwise the schema's id would be in a header, and the message would not have Confluent's
+        # wire format.
+        ".apicurio.registry.headers.enabled": "false",
+    }
+    return {
+        f"{side}.converter{name}": value
+        for side in ("key", "value")
+        for name, value in converter.items()
+    }
 
 
 def file_provider(path: str) -> ServerSettings:

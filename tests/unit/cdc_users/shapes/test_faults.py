@@ -56,13 +56,16 @@ def test_a_sink_is_watched_beside_its_platform_and_a_relay_stands_where_one_is_n
 
     (before_sink,) = steps(faults="silent-sink-network")
     (before_kafka,) = steps(faults="slow-kafka-network")
+    (before_registry,) = steps(faults="silent-registry-network")
+    relayed_steps = (plain, relayed, before_sink, before_kafka, before_registry)
 
     assert plain.pipeline.watched
-    assert [step.pipeline.relayed for step in (plain, relayed, before_sink, before_kafka)] == [
+    assert [step.pipeline.relayed for step in relayed_steps] == [
         (),
         ("source",),
         ("sink",),
         ("kafka",),
+        ("registry",),
     ]
 
 

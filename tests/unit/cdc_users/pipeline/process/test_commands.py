@@ -129,6 +129,18 @@ def test_kafka_is_reached_through_its_relay_where_there_is_one() -> None:
     assert taps[0].bootstrap == "127.0.0.1:9092"
 
 
+def test_the_registry_is_reached_through_its_relay_where_there_is_one() -> None:
+    made = wiring(Pipeline())
+    relayed = replace(made, names=replace(made.names, registry_relayed="http://127.0.0.1:7/apis"))
+
+    told = arguments(relayed.platform_command(held=False, tap=PLACE))
+
+    assert told["schema-registry"] == "http://127.0.0.1:7/apis"
+    taps = relayed.observer_settings(smoke=True).taps
+    assert isinstance(taps[0], TopicSettings)
+    assert taps[0].schema_registry_url == relayed.endpoints.schema_registry_url
+
+
 def test_the_direct_reader_is_told_of_the_log_and_of_no_topic_to_read() -> None:
     made = wiring(Pipeline(capture="wal", transport="kafka", partitions=3))
     made = replace(made, names=replace(made.names, slot="slot_1", publication="pub_1"))

@@ -102,15 +102,13 @@ def refused(
     allowed: str = "",
     commands: Mapping[str, str] | None = None,
     kafka_beside: str = "",
+    registry: str = "",
     postgres: str = "18.4",
 ) -> list[str]:
     known = [faults().by_name[name] for name in names]
     endpoints = Endpoints(
         kind,
-        "",
-        "",
-        "",
-        "",
+        schema_registry_url=registry,
         commands=commands or {},
         kafka_beside=kafka_beside,
         versions={"postgres": postgres},
@@ -208,3 +206,10 @@ def test_a_relay_before_kafka_needs_a_broker_that_sends_its_clients_there() -> N
 
     assert "needs a broker that says where its relay is" in told
     assert not refused("silent-kafka-network", kind="process", kafka_beside="127.0.0.2:9093")
+
+
+def test_a_relay_before_the_registry_needs_one_without_tls() -> None:
+    (told,) = refused("silent-registry-network", kind="process", registry="https://127.0.0.1:8081")
+
+    assert "needs a registry without TLS" in told
+    assert not refused("silent-registry-network", kind="process", registry="http://127.0.0.1:8081")

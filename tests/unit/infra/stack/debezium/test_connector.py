@@ -97,6 +97,16 @@ def test_connect_may_log_in_as_another_role() -> None:
     assert connector_config(CONNECTOR, endpoints)["database.user"] == "cdc_connect"
 
 
+def test_the_converters_are_the_workers_unless_the_registry_is_reached_elsewhere() -> None:
+    assert not any("converter" in name for name in connector_config(CONNECTOR, STACK))
+
+    config = connector_config(CONNECTOR, replace(STACK, registry_from_connect="http://db:7"))
+
+    for side in ("key", "value"):
+        assert config[f"{side}.converter.apicurio.registry.url"] == "http://db:7/apis/registry/v2"
+        assert config[f"{side}.converter"].endswith("AvroConverter")
+
+
 def test_without_a_reference_the_password_is_the_one_that_libpq_would_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -276,8 +276,10 @@ class _Search:
         return self._answer(low, high, confirmed)
 
     def _failed_at(self, high: float | None) -> float:
-        """In how many long probes the upper end failed; infinite where there is none to check."""
-        if high is None or self.generator_spent:
+        """In how many long probes the upper end failed; infinite where there is none to check, or
+        where the generator cannot offer it for so long.
+        """
+        if high is None or self.generator_spent or self._spent_at(high):
             return math.inf
         return self.evidence.long_fails.count(high)
 

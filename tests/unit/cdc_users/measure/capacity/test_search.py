@@ -209,6 +209,18 @@ def test_between_a_doubtful_rate_and_what_the_generator_can_offer_nothing_is_ask
     assert 11310 / (1 + PLAN.precision) <= trial.low_per_s < 11310
 
 
+def test_an_upper_end_that_cannot_be_offered_for_long_leaves_a_lower_one_confirmed_twice() -> None:
+    outcomes = [outcome(4000, True), outcome(4100, held=False)]
+    outcomes += [weak(Trial(4050)), outcome(4000, True, long=True)]
+    outcomes += [weak(Trial(4100, long=True, repeat=1))]
+    while isinstance(trial := next_trial(PLAN, outcomes), Trial):
+        assert trial == Trial(4000, long=True, repeat=1)
+        outcomes.append(replace(outcome(4000, True), trial=trial))
+
+    assert (trial.kind, trial.low_per_s, trial.high_per_s) == ("interval", 4000, 4100)
+    assert trial.confirmed == 2
+
+
 def test_an_at_least_lies_below_every_long_failure() -> None:
     """GIVEN a rate that held and failed, and a lower one that the generator cannot offer now."""
     outcomes = [outcome(4000, True, long=True), outcome(8000, True, long=True)]

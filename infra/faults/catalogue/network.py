@@ -176,7 +176,7 @@ SILENT_REGISTRY = Fault(
     "Lets nothing pass between the schema registry and Connect or the platform, without closing a"
     " connection, while the source table gets a new column: its schema can be neither stored nor"
     " read.",
-    on="schema-registry",
+    on="registry",
     inject=_hide_registry,
     heal=_show_registry,
     needs=("registry relay", "database", "own table"),

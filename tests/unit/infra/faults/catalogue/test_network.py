@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from infra.faults.catalogue import network
 from infra.faults.catalogue.network import NARROW, SILENT, SLOW
 from infra.faults.fault import RELAYED, Fault, FaultGround, FaultObjects, faults, heal, inject
 from infra.faults.relay import Relay, Trouble
@@ -33,13 +34,38 @@ def relays() -> Iterator[dict[str, Relay]]:
         yield made
 
 
+@pytest.fixture
+def columns(monkeypatch: pytest.MonkeyPatch, relays: dict[str, Relay]) -> list[tuple[str, Trouble]]:
+    """What a table would have gone through, with the registry's trouble at that time."""
+    done: list[tuple[str, Trouble]] = []
+    for name in ("add_unknown_column", "drop_unknown_columns"):
+        monkeypatch.setattr(
+            network,
+            name,
+            lambda _, name=name: done.append((name, relays["registry"]._trouble)),
+        )
+    return done
+
+
 def test_each_place_has_its_faults() -> None:
     assert {RELAYED[need] for fault in NETWORK for need in fault.needs if need in RELAYED} == {
-        *("source", "sink", "kafka")
+        *("source", "sink", "kafka", "registry")
     }
-    assert len(NETWORK) == 11
+    assert len(NETWORK) == 12
 
 
+def test_a_column_comes_once_the_registry_is_silent_and_goes_once_it_is_not(
+    relays: dict[str, Relay], columns: list[tuple[str, Trouble]]
+) -> None:
+    ground = FaultGround(NOWHERE, FaultObjects(), never, relays=relays)
+
+    inject("silent-registry-network", ground)
+    heal("silent-registry-network", ground)
+
+    assert columns == [("add_unknown_column", SILENT), ("drop_unknown_columns", Trouble())]
+
+
+@pytest.mark.usefixtures("columns")
 @pytest.mark.parametrize("fault", NETWORK, ids=lambda fault: fault.name)
 def test_a_fault_is_done_to_the_relay_of_its_place_and_no_other(
     fault: Fault, relays: dict[str, Relay]
@@ -59,6 +85,7 @@ def test_a_fault_is_done_to_the_relay_of_its_place_and_no_other(
     assert all(relay._passing.is_set() for relay in relays.values())
 
 
+@pytest.mark.usefixtures("columns")
 @pytest.mark.parametrize("fault", NETWORK, ids=lambda fault: fault.name)
 def test_a_relay_that_ended_with_its_run_needs_no_healing(fault: Fault) -> None:
     ground = FaultGround(NOWHERE, FaultObjects(), never)

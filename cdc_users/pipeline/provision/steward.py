@@ -236,13 +236,7 @@ class Steward:
     def prepare(self, request: PreparePipeline) -> Names:
         """Create one pipeline's objects; returns their names."""
         relayed = request.pipeline.relayed
-        if "source" in relayed and self._found is not None:
-            through = self._relays.before_source(self._found.endpoints)
-            self._found = StackFound(through, self._found.owns_stack)
-        registry_relayed = ""
-        if "registry" in relayed and self._found is not None:
-            through, registry_relayed = self._relays.before_registry(self._found.endpoints)
-            self._found = StackFound(through, self._found.owns_stack)
+        registry_relayed = self._stand_before(relayed)
         endpoints = self._endpoints()
         self._made = Creation(
             self._run, endpoints, self._checkout, self._allowed, self._note, self._clouds
@@ -260,6 +254,17 @@ class Steward:
         if mistakes := list(broken(self._watched, self._before)):
             raise TargetError(f"{'; '.join(mistakes)}; correct that, then run again")
         return names
+
+    def _stand_before(self, relayed: Sequence[str]) -> str:
+        """Have connectors reach servers through relays; returns the registry's URL through one."""
+        assert self._found is not None
+        endpoints, registry = self._found.endpoints, ""
+        if "source" in relayed:
+            endpoints = self._relays.before_source(endpoints)
+        if "registry" in relayed:
+            endpoints, registry = self._relays.before_registry(endpoints)
+        self._found = StackFound(endpoints, self._found.owns_stack)
+        return registry
 
     def _endpoints(self) -> Endpoints:
         assert self._found is not None

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from cdc_users.options.described import SHIPPED
 from cdc_users.pipeline.__main__ import main
 from infra.client.kafka import kafka_settings
 from tests.recording_proxy import recording_proxy
@@ -57,6 +58,19 @@ def test_a_run_passes_and_no_secret_is_seen_anywhere(
     files = [path for path in (*results.rglob("*"), *logs) if path.is_file()]
     text = b"\n".join(path.read_bytes() for path in files) + (run.output + told).encode()
     assert [word for word in words | keys if word.encode() in text] == []
+
+
+def test_debezium_server_reads_and_writes_databases_that_take_tls_alone(
+    secured: SecuredStack, results: Path, tmp_path: Path
+) -> None:
+    shipped = (SHIPPED / "debezium-server-jdbc.toml").read_text(encoding="utf-8")
+    file = written(tmp_path, f'{shipped}\n[source]\ndsn = "{secured.endpoints.postgres_dsn}"\n')
+
+    run = LocustProcess("throughput", results, "--rows", "50", "--pipeline", file)
+
+    assert run.wait() == 0, run.output
+    (step,) = run.result()["steps"]
+    assert step["ledger"]["sent"] == step["ledger"]["delivered"] == 50
 
 
 def test_check_finds_every_part_and_says_that_all_is_right(

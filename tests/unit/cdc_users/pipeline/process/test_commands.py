@@ -117,28 +117,18 @@ def test_a_platform_of_the_users_own_is_started_as_a_shell_reads_it() -> None:
     assert arguments(command[4:])["bootstrap"] == "127.0.0.1:9092"
 
 
-def test_kafka_is_reached_through_its_relay_where_there_is_one() -> None:
-    made = wiring(Pipeline())
-    relayed = replace(made, names=replace(made.names, kafka_relayed="127.0.0.2:9092"))
+def test_kafka_and_the_registry_are_reached_through_their_relays_where_there_are_any() -> None:
+    made, url = wiring(Pipeline()), "http://127.0.0.1:7/apis"
+    names = replace(made.names, kafka_relayed="127.0.0.2:9092", registry_relayed=url)
+    relayed = replace(made, names=names)
 
     told = arguments(relayed.platform_command(held=False, tap=PLACE))
 
-    assert told["bootstrap"] == "127.0.0.2:9092"
+    assert (told["bootstrap"], told["schema-registry"]) == ("127.0.0.2:9092", url)
     taps = relayed.observer_settings(smoke=True).taps
     assert isinstance(taps[0], TopicSettings)
     assert taps[0].bootstrap == "127.0.0.1:9092"
-
-
-def test_the_registry_is_reached_through_its_relay_where_there_is_one() -> None:
-    made = wiring(Pipeline())
-    relayed = replace(made, names=replace(made.names, registry_relayed="http://127.0.0.1:7/apis"))
-
-    told = arguments(relayed.platform_command(held=False, tap=PLACE))
-
-    assert told["schema-registry"] == "http://127.0.0.1:7/apis"
-    taps = relayed.observer_settings(smoke=True).taps
-    assert isinstance(taps[0], TopicSettings)
-    assert taps[0].schema_registry_url == relayed.endpoints.schema_registry_url
+    assert taps[0].schema_registry_url == made.endpoints.schema_registry_url
 
 
 def test_the_direct_reader_is_told_of_the_log_and_of_no_topic_to_read() -> None:

@@ -158,8 +158,7 @@ def _lasted_us(state: StepState, sink: StepSnapshot) -> int:
     """
     step = state.step
     lasted_us = max(0, sink.last_us - (state.drain_us if step.mode == "drain" else state.t0_us))
-    done = state.total("started") + state.total("dropped")
-    if step.mode == "paced" and lasted_us and done >= step.schedule.count:
+    if step.mode == "paced" and lasted_us and state.begun >= step.schedule.count:
         return max(lasted_us, round(step.schedule.duration_s * 1e6))
     return lasted_us
 

@@ -104,8 +104,13 @@ class StepState:
         the arrivals that came due.
         """
         if name == "offered" and self.cut and self.step.fault is not None:
-            return self.total("started") + self.total("dropped")
+            return self.begun
         return sum(int(getattr(report.tally, name)) for report in self.reports.values())
+
+    @property
+    def begun(self) -> int:
+        """Arrivals whose turn has come: started, or dropped instead."""
+        return self.total("started") + self.total("dropped")
 
     @property
     def sent(self) -> int:

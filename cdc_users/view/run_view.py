@@ -142,5 +142,4 @@ def due(state: StepState, now_us: int) -> int:
     the load was cut short, no more come due.
     """
     planned = state.step.schedule.number_at(max(0, now_us - state.t0_us) * 1000 + 1)
-    begun = state.total("started") + state.total("dropped")
-    return min(planned, begun) if state.cut else planned
+    return min(planned, state.begun) if state.cut else planned

@@ -152,27 +152,32 @@ class Evidence:
         )
 
     @property
+    def lowest_fail(self) -> float:
+        """The lowest rate that failed; infinite if none did."""
+        return min(self.fails, default=math.inf)
+
+    @property
+    def highest_hold(self) -> float:
+        """The highest rate that held; 0 if none did."""
+        return max(self.holds, default=0.0)
+
+    @property
     def low(self) -> float | None:
         """The highest rate that held and lies below every one that failed."""
-        lowest_fail = min(self.fails, default=math.inf)
-        return max((rate for rate in self.holds if rate < lowest_fail), default=None)
+        return max((rate for rate in self.holds if rate < self.lowest_fail), default=None)
 
     @property
     def high(self) -> float | None:
         """The lowest rate that failed and lies above every one that held."""
-        highest_hold = max(self.holds, default=0.0)
-        return min((rate for rate in self.fails if rate > highest_hold), default=None)
+        return min((rate for rate in self.fails if rate > self.highest_hold), default=None)
 
     @property
     def doubtful(self) -> tuple[float, float] | None:
         """The lowest rate that failed and the highest that held, if the former is not above the
         latter: in between the pipeline sometimes holds and sometimes fails.
         """
-        lowest_fail, highest_hold = (
-            min(self.fails, default=math.inf),
-            max(self.holds, default=0.0),
-        )
-        return (lowest_fail, highest_hold) if lowest_fail <= highest_hold else None
+        ends = (self.lowest_fail, self.highest_hold)
+        return ends if self.lowest_fail <= self.highest_hold else None
 
 
 def next_trial(plan: SearchPlan, outcomes: Sequence[TrialOutcome]) -> Trial | SearchAnswer:
@@ -289,8 +294,7 @@ class _Search:
         """
         offered = set(self.evidence.long_holds)
         offered |= {rate for rate in self.evidence.holds if rate < self.spent_per_s}
-        lowest_fail = min(self.evidence.fails, default=math.inf)
-        return max((rate for rate in offered if rate < lowest_fail), default=None)
+        return max((rate for rate in offered if rate < self.evidence.lowest_fail), default=None)
 
     def _spent_at(self, rate_per_s: float) -> bool:
         """Whether the generator could not hold a rate for a long probe, even with more lanes."""

@@ -24,11 +24,8 @@ class RunRelays:
 
     def before_source(self, endpoints: Endpoints) -> Endpoints:
         """The endpoints with which Connect reaches the source's server through a relay."""
-        if "source" not in self.by_place:
-            self.by_place["source"] = Relay(*_postgres_place(endpoints))
-            self.by_place["source"].start()
-        inside = f"{HOST}:{self.by_place['source'].port}"
-        return replace(endpoints, postgres_from_connect=inside)
+        port = self._started("source", *_postgres_place(endpoints))
+        return replace(endpoints, postgres_from_connect=f"{HOST}:{port}")
 
     def before_sink(self, endpoints: Endpoints) -> str:
         """The hostaddr for libpq with which the platform reaches its sink through a relay.
@@ -36,7 +33,8 @@ class RunRelays:
         The relay has the server's own port, at another loopback address, because password files
         match both host and port.
         """
-        self._beside("sink", *_postgres_place(endpoints))
+        host, port = _postgres_place(endpoints)
+        self._started("sink", host, port, at=(BESIDE, port))
         return BESIDE
 
     def before_kafka(self, endpoints: Endpoints) -> str:
@@ -44,7 +42,8 @@ class RunRelays:
         address.
         """
         place = endpoints.kafka_beside
-        self._beside("kafka", HOST, int(place.rpartition(":")[2]))
+        port = int(place.rpartition(":")[2])
+        self._started("kafka", HOST, port, at=(BESIDE, port))
         return place
 
     def before_registry(self, endpoints: Endpoints) -> tuple[Endpoints, str]:
@@ -52,16 +51,16 @@ class RunRelays:
         which the platform does.
         """
         url = urlsplit(endpoints.schema_registry_url)
-        if "registry" not in self.by_place:
-            self.by_place["registry"] = Relay(str(url.hostname), int(url.port or 80))
-            self.by_place["registry"].start()
-        root = f"{url.scheme}://{HOST}:{self.by_place['registry'].port}"
+        port = self._started("registry", str(url.hostname), url.port or 80)
+        root = f"{url.scheme}://{HOST}:{port}"
         return replace(endpoints, registry_from_connect=root), root + url.path
 
-    def _beside(self, place: str, host: str, port: int) -> None:
+    def _started(self, place: str, host: str, port: int, at: tuple[str, int] = (HOST, 0)) -> int:
+        """The port of a place's relay to a server; it listens at `at`, by default on any port."""
         if place not in self.by_place:
             self.by_place[place] = Relay(host, port)
-            self.by_place[place].start(BESIDE, port)
+            self.by_place[place].start(*at)
+        return self.by_place[place].port
 
 
 def _postgres_place(endpoints: Endpoints) -> tuple[str, int]:

@@ -177,7 +177,7 @@ def refused_faults(
     owned = [fault for fault in known if "stack" in fault.needs]
     owners = [fault.name for fault in owned if fault.on not in endpoints.commands]
     by_command = [fault for fault in owned if fault.on in endpoints.commands]
-    relayed = [fault.name for fault in known if {*RELAYED} & {*fault.needs}]
+    relayed = _needing(known, *RELAYED)
     shared = [fault for fault in known if not fault.of_the_run and fault not in owned]
     others = [fault.name for fault in (*by_command, *shared)]
     foreign = _foreign(places, allowed)
@@ -193,13 +193,13 @@ def refused_faults(
             f"--faults {','.join(relayed)} needs servers on this machine, before which a relay on"
             " loopback can stand; use the process stack, or name other faults"
         )
-    moved = [fault.name for fault in known if "process stack" in fault.needs]
+    moved = _needing(known, "process stack")
     if moved and kind != "process":
         found.append(
             f"--faults {','.join(moved)} needs servers that this checkout has started as processes"
             " on this machine; unset CDC_STACK and use the process stack, or name other faults"
         )
-    replaced = [fault.name for fault in known if "standby" in fault.needs]
+    replaced = _needing(known, "standby")
     version = endpoints.versions.get("postgres", "")
     if replaced and kind == "process" and _major(version) < standby.OLDEST_MAJOR:
         found.append(
@@ -207,14 +207,14 @@ def refused_faults(
             f" copies slots to standbys, and this one is {version}; name another one in"
             " CDC_POSTGRES_BIN and start the stack again, or name other faults"
         )
-    before_kafka = [fault.name for fault in known if "kafka relay" in fault.needs]
+    before_kafka = _needing(known, "kafka relay")
     if before_kafka and kind == "process" and not endpoints.kafka_beside:
         found.append(
             f"--faults {','.join(before_kafka)} needs a broker that says where its relay is, which"
             " that of a secured stack, or of an older one, does not; start it again without"
             " --secure, or name other faults"
         )
-    before_registry = [fault.name for fault in known if "registry relay" in fault.needs]
+    before_registry = _needing(known, "registry relay")
     if before_registry and urlsplit(endpoints.schema_registry_url).scheme == "https":
         found.append(
             f"--faults {','.join(before_registry)} needs a registry without TLS, since its"
@@ -227,6 +227,11 @@ def refused_faults(
             f" machine; if that may be, add --allow-fault {','.join(foreign)}"
         )
     return found
+
+
+def _needing(known: Sequence[Fault], *needs: str) -> list[str]:
+    """The names of the faults that have one of these needs."""
+    return [fault.name for fault in known if {*needs} & {*fault.needs}]
 
 
 def _major(version: str) -> int:

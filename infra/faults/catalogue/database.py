@@ -20,8 +20,8 @@ INVALID_S = 30.0
 #: The rows of the transaction beside the load.
 BIG_ROWS = 1_000_000
 SIDE_TABLE = "beside"
-#: The beginning of a column's name that no writer knows.
-UNKNOWN = "unknown_"
+#: A column that no writer knows, and the beginning of the name of one that is new each time.
+ADDED, UNKNOWN = "added", "unknown_"
 #: A column that every writer names.
 RENAMED = "notes"
 ALTERED, REWRITTEN = "somebody altered source table", "somebody emptied or rewrote source table"
@@ -83,23 +83,27 @@ def _drop_slot(ground: FaultGround) -> None:
                 time.sleep(POLL_S)
 
 
-def _add_column(ground: FaultGround) -> None:
+def _add_column(ground: FaultGround, name: str = ADDED) -> None:
     _execute(
-        ground, sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS added text").format(_table(ground))
+        ground,
+        sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} text").format(
+            _table(ground), sql.Identifier(name)
+        ),
     )
+
+
+def _drop_columns(ground: FaultGround, *names: str) -> None:
+    drop = sql.SQL("ALTER TABLE IF EXISTS {} DROP COLUMN IF EXISTS {}")
+    _execute(ground, *(drop.format(_table(ground), sql.Identifier(name)) for name in names))
 
 
 def _drop_column(ground: FaultGround) -> None:
-    _execute(
-        ground,
-        sql.SQL("ALTER TABLE IF EXISTS {} DROP COLUMN IF EXISTS added").format(_table(ground)),
-    )
+    _drop_columns(ground, ADDED)
 
 
 def add_unknown_column(ground: FaultGround) -> None:
     """Add a column of a name that no schema has had, so that none in the registry fits."""
-    name = sql.Identifier(f"{UNKNOWN}{time.time_ns()}")
-    _execute(ground, sql.SQL("ALTER TABLE {} ADD COLUMN {} text").format(_table(ground), name))
+    _add_column(ground, f"{UNKNOWN}{time.time_ns()}")
 
 
 def drop_unknown_columns(ground: FaultGround) -> None:
@@ -110,13 +114,8 @@ def drop_unknown_columns(ground: FaultGround) -> None:
             "SELECT column_name FROM information_schema.columns WHERE table_schema = %s"
             " AND table_name = %s AND starts_with(column_name, %s)",
             (objects.schema, objects.tables[0], UNKNOWN),
-        )
-        for (name,) in found.fetchall():
-            connection.execute(
-                sql.SQL("ALTER TABLE IF EXISTS {} DROP COLUMN IF EXISTS {}").format(
-                    _table(ground), sql.Identifier(name)
-                )
-            )
+        ).fetchall()
+    _drop_columns(ground, *(name for (name,) in found))
 
 
 def _widen_column(ground: FaultGround) -> None:

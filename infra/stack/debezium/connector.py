@@ -71,6 +71,7 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
     known = endpoints.postgres_secret_from_connect or password(place | {"user": user}, os.environ)
     if endpoints.postgres_from_connect is not None:
         place["host"], _, place["port"] = endpoints.postgres_from_connect.rpartition(":")
+    tls = encryption(place, os.environ, endpoints.postgres_ca_from_connect)
     return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "tasks.max": "1",
@@ -80,12 +81,7 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         "database.password": known,
         "database.dbname": place.get("dbname", "postgres"),
         "topic.prefix": connector.topic_prefix,
-        **{
-            f"database.{name}": text
-            for name, text in encryption(
-                place, os.environ, endpoints.postgres_ca_from_connect
-            ).items()
-        },
+        **{f"database.{name}": text for name, text in tls.items()},
         "plugin.name": "pgoutput",
         "slot.name": connector.slot,
         **({"slot.failover": "true"} if connector.failover else {}),
@@ -109,11 +105,7 @@ def connector_config(connector: DebeziumConnector, endpoints: Endpoints) -> Serv
         # names collide in Connect, and the second connector waits a minute for the first one's.
         "custom.metric.tags": f"connector={connector.name}",
         **debezium(connector.tuning),
-        **(
-            avro_converters(endpoints.registry_from_connect)
-            if endpoints.registry_from_connect
-            else {}
-        ),
+        **(avro_converters(registry) if (registry := endpoints.registry_from_connect) else {}),
     }
 
 

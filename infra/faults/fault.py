@@ -119,6 +119,7 @@ class Fault:
     patterns (re) for the beginnings of sentences about its consequences: which server restarted,
     what was altered. With `stops_writers` the source takes no writes meanwhile, so arrivals may
     fail. Nothing can repair what a `lasting` fault leaves, so the next step gets another pipeline.
+    One that `empties` removes rows of the source table without a delete of each.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Fault:
     explains: tuple[str, ...] = ()
     stops_writers: bool = False
     lasting: bool = False
+    empties: bool = False
     better: str = ""
 
     @property

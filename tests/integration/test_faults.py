@@ -149,6 +149,31 @@ def test_a_column_is_renamed_and_named_back_however_often(stack: Endpoints, sche
         connection.execute(f"SELECT notes FROM {schema}.customers")
 
 
+def test_a_neighbour_is_busy_while_nobody_writes_to_the_source_table(
+    stack: Endpoints, schema: str
+) -> None:
+    ground = FaultGround(stack, FaultObjects(schema=schema, tables=("customers",)), nothing)
+    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE {schema}.customers (id int)")
+        connection.execute("SET lock_timeout = '100ms'")
+        write, count = f"INSERT INTO {schema}.customers VALUES (1)", f"FROM {schema}.beside"
+        inject("busy-neighbour", ground)
+        try:
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                connection.execute(write)
+            deadline_s = time.monotonic() + LIMIT_S
+            written = 0
+            while written < 1_000 and time.monotonic() < deadline_s:
+                (written,) = connection.execute(f"SELECT count(*) {count}").fetchone() or (0,)
+        finally:
+            heal("busy-neighbour", ground)
+
+        assert written >= 1_000
+        connection.execute(write)
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            connection.execute(f"SELECT 1 {count}")
+
+
 @pytest.mark.parametrize("order", [("sunk", "sunk_offsets"), ("sunk_offsets", "sunk")])
 def test_whoever_writes_both_tables_is_ended_by_a_deadlock(
     stack: Endpoints, schema: str, order: tuple[str, str]

@@ -185,6 +185,20 @@ def test_the_same_seed_does_the_same_faults_at_the_same_planned_times(
     assert leftovers(stack) == NOTHING
 
 
+@pytest.mark.soak
+def test_a_registry_may_be_away_for_longer_than_its_answers_are_kept(
+    stack: Endpoints, results: Path
+) -> None:
+    """Apicurio's converters ask about each schema again after 30 s."""
+    times = (*SHORT[:-4], "--hold", "40s")
+    run = LocustProcess("faults", results, *times, "--faults", "kill-registry")
+
+    assert run.wait(DEADLINE_S) == 0, run.output
+    (row,) = faults_of(results)
+    assert row["sent"] == row["delivered"]
+    assert leftovers(stack) == NOTHING
+
+
 #: What nobody can make good: what was not read is gone, or was never captured.
 LOSES = ("drop-slot", "invalidate-slot", "hide-publication", "short-retention")
 

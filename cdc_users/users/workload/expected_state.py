@@ -32,6 +32,15 @@ class FinalState:
     deleted: NDArray[np.bool_]
     doubtful: NDArray[np.int64]
 
+    def gone(self, *, emptied: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The keys without a row, and for each the version in which it went.
+
+        If somebody has `emptied` the tables, no key is sure to have a row, and each would have gone
+        one version after its last.
+        """
+        which = self.deleted | emptied
+        return self.keys[which], (self.versions + ~self.deleted)[which]
+
 
 def final_state(
     workload: Workload, size: int, known: Mapping[int, Outcomes], settled: Mapping[int, Outcomes]

@@ -94,13 +94,14 @@ IDLE_TRANSACTION = Fault(
 )
 BUSY_NEIGHBOUR = Fault(
     "busy-neighbour",
-    "Writes to a table that nobody captures all the time, while nobody can write to the source table"
-    " (LOCK TABLE ... IN EXCLUSIVE MODE): the slot should advance all the same.",
+    "Writes to a table that nobody captures all the time, while nobody can write to the source"
+    " table (LOCK TABLE ... IN EXCLUSIVE MODE): the slot should advance all the same.",
     on="wal",
     inject=_keep_busy,
     heal=drop_beside,
     needs=("database", "own table"),
     stops_writers=True,
-    better="a reader that confirms the server's keepalives too (the direct reader does), or"
-    " heartbeats (heartbeat.interval.ms): a slot that does not advance retains all WAL",
+    better="heartbeats that write: heartbeat.interval.ms with heartbeat.action.query (for example"
+    " SELECT pg_logical_emit_message(false, 'heartbeat', '')); the interval alone changes nothing,"
+    " since the server skips transactions without a captured row",
 )

@@ -151,6 +151,7 @@ TRUNCATE = Fault(
     needs=("database", "own table"),
     explains=(REWRITTEN,),
     lasting=True,
+    empties=True,
     better="a capture and a sink that both take truncates (Debezium skips them unless"
     " skipped.operations is none)",
 )

@@ -79,7 +79,9 @@ KILL_REGISTRY = Fault(
     needs=("stack", "topic"),
     explains=(REGISTRY,),
     lasting=True,
-    better="a registry that keeps its schemas in a database or a topic",
+    better="a registry that keeps its schemas in a database or a topic; converters that go on with"
+    " a schema they know (apicurio.registry.fault-tolerant-refresh, which this stack sets), since"
+    " they ask again every 30 s and a task ends for good when that fails",
 )
 PAUSE_REGISTRY = Fault(
     "pause-registry",

@@ -153,6 +153,9 @@ def avro_converters(registry_url: str) -> ServerSettings:
         ".apicurio.registry.find-latest": "true",
         ".apicurio.registry.as-confluent": "true",
         ".apicurio.registry.use-id": "contentId",
+        # The converter asks about each schema again after 30 s. Without this setting an answer that
+        # fails ends the task for good, although the schema is known.
+        ".apicurio.registry.fault-tolerant-refresh": "true",
         # Otherwise the schema's id would be in a header, and the message would not have Confluent's
         # wire format.
         ".apicurio.registry.headers.enabled": "false",

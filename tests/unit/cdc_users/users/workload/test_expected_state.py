@@ -93,3 +93,14 @@ def test_several_writers_come_in_order_of_their_keys(workload: Workload) -> None
 
 def test_no_writer_means_no_keys() -> None:
     assert as_dict(final_state(Workload(), 1, {}, {})) == {}
+
+
+def test_deleted_keys_have_no_row_and_after_a_truncate_no_key_is_sure_to_have_one() -> None:
+    state = FinalState(
+        np.array([3, 5, 8]), np.array([1, 4, 2]), np.array([False, True, False]), np.array([9])
+    )
+
+    deleted, all_of_them = state.gone(emptied=False), state.gone(emptied=True)
+
+    assert [part.tolist() for part in deleted] == [[5], [4]]
+    assert [part.tolist() for part in all_of_them] == [[3, 5, 8], [2, 4, 3]]

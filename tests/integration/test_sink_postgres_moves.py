@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from infra.platform.process.error import ConfigError, RefusedError, TableRefusedError
+from infra.platform.sinks.connector import WriteStatus
 from infra.platform.sinks.postgres import sink as sink_module
 from infra.platform.sinks.postgres.sink import PostgresSink
 from infra.stack.endpoints import Endpoints
@@ -330,6 +331,39 @@ async def test_a_column_that_may_have_another_name_stops_by_name(
         await sink.write(batch)
 
     assert rows_of(stack, table, "id, status") == [(1, "new"), (2, "old")]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_column_may_be_dropped_and_another_of_its_type_added_later(
+    stack: Endpoints, schema: str, restarted: bool
+) -> None:
+    """Nothing was new when it was gone, so it was not renamed; also after a restart in between."""
+    table = f"{schema}.rows"
+    text = ("string", True)
+    shapes: list[Columns] = [
+        COLUMNS,
+        {"id": ("long", False)},
+        {"id": ("long", False), "status": text},
+        {"id": ("long", False), "status": text, "state": text},
+    ]
+    batches = []
+    for offset, columns in enumerate(shapes):
+        partition = Partition(columns=columns)
+        partition.offset = offset
+        batches.append(partition.batch([Event("c", offset, (offset, *["v"] * (len(columns) - 1)))]))
+    parts = [batches[:2], batches[2:]] if restarted else [batches]
+    for part in parts:
+        async with opened(stack, table) as sink:
+            for batch in part:
+                await sink.positions([batch.place])
+                assert await sink.write(batch) is WriteStatus.DURABLE
+
+    assert rows_of(stack, table, "id, state, status") == [
+        (0, "v", None),
+        (1, None, None),
+        (2, None, "v"),
+        (3, "v", "v"),
+    ]
 
 
 async def test_rows_have_the_default_of_a_column_that_is_new(stack: Endpoints, schema: str) -> None:

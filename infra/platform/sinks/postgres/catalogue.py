@@ -12,6 +12,8 @@ from infra.platform.process.error import TableRefusedError
 
 #: The comment of a table that the sink has created, and may therefore alter.
 MARKER = "locust-cdc: sink"
+#: The comment of such a table's column that the source no longer has.
+LEFT_BEHIND = "locust-cdc: the source has dropped this column"
 
 #: A text that is another one as soon as the table `c` of pg_class, a column of it, or a trigger of
 #: it or of its partitions is altered: each change writes such rows of the catalogue again.
@@ -27,6 +29,7 @@ SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        coalesce(item.typtype, t.typtype) = 'e' AS is_enum,
        a.attnotnull AS not_null, a.atthasdef OR d.typdefault IS NOT NULL AS has_default,
        a.attidentity::text AS identity, a.attgenerated <> '' AS is_generated,
+       col_description(a.attrelid, a.attnum) AS comment,
        array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum) AS place_in_key
 FROM pg_attribute a
 JOIN pg_type d ON d.oid = a.atttypid
@@ -77,6 +80,12 @@ class SinkColumn:
     has_default: bool = False
     identity: str = ""
     is_generated: bool = False
+    comment: str | None = None
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether the source had dropped this column when it was last looked at."""
+        return self.comment == LEFT_BEHIND
 
     @property
     def digits(self) -> tuple[int, int]:

@@ -169,9 +169,10 @@ def may_be_renamed(
 ) -> tuple[tuple[str, str], ...]:
     """Columns of the table that the events lack, each with a new column of its type. The new one
     may be the old one under another name; its rows then have values that no event reports.
+
+    A column that was left behind earlier was dropped, since nothing was new then.
     """
-    names = {column.name for column in columns}
-    left = [there for name, there in target.items() if name not in names and name != VERSION]
+    left = [there for there in _lacking(columns, target) if not there.is_left_behind]
     new = [column for column in columns if column.name not in target]
     return tuple(
         (there.name, column.name)
@@ -179,3 +180,24 @@ def may_be_renamed(
         for column in new
         if own_type(column).partition("(")[0] == there.base.strip('"')
     )
+
+
+def dropped(
+    columns: Sequence[Column], target: Mapping[str, SinkColumn]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns of the table that the source has dropped since they were looked at, and those that it
+    has again.
+
+    If the events have a new column, too, none was dropped for sure: see `may_be_renamed`.
+    """
+    lacking = _lacking(columns, target)
+    is_new = any(column.name not in target for column in columns)
+    gone = [one.name for one in lacking if one.comment is None and not is_new]
+    there = {one.name for one in target.values() if one.is_left_behind}
+    return tuple(gone), tuple(sorted(there - {one.name for one in lacking}))
+
+
+def _lacking(columns: Sequence[Column], target: Mapping[str, SinkColumn]) -> list[SinkColumn]:
+    """Columns of the table that the events lack."""
+    names = {column.name for column in columns} | {VERSION}
+    return [there for name, there in target.items() if name not in names]

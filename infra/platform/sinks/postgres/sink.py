@@ -39,7 +39,13 @@ from infra.platform.sinks.postgres.plan import (
     write_plan,
 )
 from infra.platform.sinks.postgres.statement import parameters, statement
-from infra.platform.sinks.postgres.table import TableNeed, create_table, follow, identifier
+from infra.platform.sinks.postgres.table import (
+    TableNeed,
+    create_table,
+    follow,
+    identifier,
+    note_dropped,
+)
 
 #: A larger batch is written in several statements.
 STATEMENT_BYTES = 16 * 1024 * 1024
@@ -246,6 +252,9 @@ class PostgresSink(SinkConnector):
         elif target.own:
             self._check_names(batch, target)
             await self._check_order(connection, batch, target)
+            # With several partitions an event that lacks a column may be older than the column.
+            if await self._is_ordered(connection, batch):
+                await note_dropped(connection, self._schema, self._name, target, need)
             await follow(connection, self._schema, self._name, target, need)
         shaped = await read_table(connection, self._schema, self._name)
         if shaped is None:
@@ -279,8 +288,7 @@ class PostgresSink(SinkConnector):
         ]
         if set(key) == set(target.key) and not narrowed:
             return
-        known = {*await read_offsets(connection, self._offsets), *self._marks}
-        ordered = {number for topic, number in known if topic == batch.topic} == {batch.partition}
+        ordered = await self._is_ordered(connection, batch)
         if narrowed and ordered:
             raise TableRefusedError(
                 f"the source's columns no longer hold what table {self._shown} has in"
@@ -293,6 +301,11 @@ class PostgresSink(SinkConnector):
                 f" to other partitions, so the order of their changes is lost; fill another table"
                 f" than {self._shown} from the source"
             )
+
+    async def _is_ordered(self, connection: AsyncConnection, batch: Batch) -> bool:
+        """Whether all events of this topic come by the batch's own partition."""
+        known = {*await read_offsets(connection, self._offsets), *self._marks}
+        return {number for topic, number in known if topic == batch.topic} == {batch.partition}
 
     @override
     async def flush(self) -> None:

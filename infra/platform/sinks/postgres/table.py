@@ -15,8 +15,8 @@ from psycopg import AsyncConnection, sql
 
 from infra.avro.kind import Column
 from infra.platform.process.error import TableRefusedError
-from infra.platform.sinks.postgres.catalogue import MARKER, SinkTable
-from infra.platform.sinks.postgres.own_type import followed_type, own_type
+from infra.platform.sinks.postgres.catalogue import LEFT_BEHIND, MARKER, SinkTable
+from infra.platform.sinks.postgres.own_type import dropped, followed_type, own_type
 from infra.platform.sinks.postgres.plan import VERSION
 
 logger = structlog.get_logger()
@@ -59,6 +59,21 @@ async def create_table(
         )
         await connection.execute(
             sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(MARKER))
+        )
+
+
+async def note_dropped(
+    connection: AsyncConnection, schema: str, name: str, target: SinkTable, need: TableNeed
+) -> None:
+    """Note at the columns themselves which of them the source no longer has, and which it has
+    again. They keep their rows' values.
+    """
+    gone, back = dropped(need.columns, target.columns)
+    for column, comment in [*((one, LEFT_BEHIND) for one in gone), *((one, None) for one in back)]:
+        await connection.execute(
+            sql.SQL("COMMENT ON COLUMN {} IS {}").format(
+                sql.Identifier(schema, name, column), sql.Literal(comment)
+            )
         )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from infra.avro.kind import Column, ColumnKind, SourceType, column_of
-from infra.platform.sinks.postgres.catalogue import SinkColumn
+from infra.platform.sinks.postgres.catalogue import LEFT_BEHIND, SinkColumn
 from infra.platform.sinks.postgres.conversion import conversion
 from infra.platform.sinks.postgres.own_type import (
+    dropped,
     followed_type,
     is_narrowed,
     may_be_renamed,
@@ -168,6 +169,37 @@ def test_a_column_that_is_gone_with_a_new_one_of_its_type_may_have_another_name(
     version = {"cdc_version": SinkColumn("cdc_version", "bigint", "bigint")}
 
     assert may_be_renamed(columns, table | version) == pairs
+
+
+@pytest.mark.parametrize(
+    ("names", "comments", "found"),
+    [
+        (["id", "state"], {}, ((), ())),
+        (["id"], {}, (("state",), ())),
+        (["id"], {"state": "ours"}, ((), ())),
+        (["id"], {"state": LEFT_BEHIND}, ((), ())),
+        (["id", "note"], {}, ((), ())),
+        (["id", "state"], {"state": LEFT_BEHIND}, ((), ("state",))),
+        (["id", "state", "note"], {"state": LEFT_BEHIND}, ((), ("state",))),
+    ],
+)
+def test_a_column_was_dropped_if_it_is_gone_while_nothing_is_new(
+    names: list[str], comments: dict[str, str], found: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    columns = [Column(name, ColumnKind.TEXT, True) for name in names]
+    table = {
+        name: SinkColumn(name, "text", "text", comment=comments.get(name))
+        for name in ("id", "state")
+    }
+
+    assert dropped(columns, table) == found
+
+
+def test_a_column_that_was_dropped_earlier_has_no_new_name() -> None:
+    columns = [Column(name, ColumnKind.TEXT, True) for name in ("id", "note")]
+    state = SinkColumn("state", "text", "text", comment=LEFT_BEHIND)
+
+    assert may_be_renamed(columns, {"id": SinkColumn("id", "text", "text"), "state": state}) == ()
 
 
 def test_a_new_column_of_another_type_is_no_renamed_one() -> None:

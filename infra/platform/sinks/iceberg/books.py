@@ -28,16 +28,21 @@ COMMIT_TAG, OFFSETS_TAG = "cdc.commit", "cdc.offsets"
 TOPICS, SNAPSHOT, SEQUENCE = "cdc.topic-ids", "cdc.snapshot", "cdc.sequence-number"
 #: The source table whose rows an upserted table has, and the columns of their key.
 SOURCE, KEY = "cdc.source-table", "cdc.key"
+#: Its columns that the source has dropped.
+DROPPED = "cdc.dropped-columns"
 
 
 @dataclass(frozen=True, slots=True)
 class TableBooks:
-    """Each partition's next offset, the ids of their topics, and the last commit's tag."""
+    """Each partition's next offset, the ids of their topics, and what the last commit knew of the
+    source: its table, its key, and the columns that it has dropped.
+    """
 
     offsets: Mapping[Partition, int] = field(default_factory=dict)
     topic_ids: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     key: tuple[str, ...] = ()
+    dropped: frozenset[str] = frozenset()
 
     def summary(self, tag: str) -> dict[str, str]:
         """For a snapshot's summary."""
@@ -56,6 +61,7 @@ class TableBooks:
                 SEQUENCE: str(snapshot.sequence_number or 0),
                 SOURCE: self.source,
                 KEY: json.dumps(list(self.key)),
+                DROPPED: json.dumps(sorted(self.dropped)),
             }
         )
 
@@ -82,6 +88,27 @@ def books_of(table: Table | None) -> TableBooks:
         if text:
             return TableBooks(_offsets(text), topics, source, key)
     return TableBooks({}, {}, source, key)
+
+
+def dropped_of(table: Table | None) -> frozenset[str]:
+    """The table's columns that the source has dropped, as of the last commit."""
+    return (
+        frozenset() if table is None else frozenset(json.loads(table.properties.get(DROPPED, "[]")))
+    )
+
+
+def check_still_there(name: str, known: TableBooks, confirmed: Mapping[Partition, int]) -> None:
+    """Raise ConfigError if the table lacks events that were durable: it was rolled back, dropped or
+    restored during the run, and later events would hide that.
+    """
+    for (topic, number), offset in confirmed.items():
+        if known.offsets.get((topic, number), 0) < offset:
+            has = known.offsets.get((topic, number), "nothing")
+            raise ConfigError(
+                f"table {name} had {topic}[{number}] up to offset {offset} and now has it up to"
+                f" {has}: it was rolled back, dropped or restored while it was written to; start"
+                " again, and what it lacks is read again"
+            )
 
 
 def is_tagged(table: Table, tag: str) -> bool:

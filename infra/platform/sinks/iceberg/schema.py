@@ -7,6 +7,7 @@ long, float to double, and a decimal of the same scale to more digits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
@@ -45,10 +46,27 @@ def _wider(known: Any, coming: Any) -> Any:
     return coming if _WIDER.get(known) == coming else known
 
 
-def check_narrowed(table: str, known: Any, coming: Any) -> None:
-    """Raise ConfigError if the source's columns no longer hold what the table has: the source's
-    ALTER TABLE has rounded or cut rows, and no event reports that.
+def check_columns(
+    table: str, known: Any, coming: Any, dropped: frozenset[str], *, ordered: bool
+) -> frozenset[str]:
+    """Check that the source's columns are still those of the sink's own table; returns those of its
+    columns that the source has dropped, of which `dropped` were known.
+
+    Raises ConfigError if a column may have been renamed, or no longer holds what the table has.
+    Unless the events are `ordered`, one that lacks a column may be older than the column, or than
+    its widening.
     """
+    left = [column for column in known if column.name not in coming.names]
+    new = [column for column in coming if column.name not in known.names]
+    _check_names(table, [column for column in left if column.name not in dropped], new)
+    if not ordered:
+        return dropped
+    _check_narrowed(table, known, coming)
+    return dropped.difference(coming.names).union(() if new else (column.name for column in left))
+
+
+def _check_narrowed(table: str, known: Any, coming: Any) -> None:
+    """The source's ALTER TABLE has then rounded or cut rows, and no event reports that."""
     lost = narrowed(known, coming)
     if lost:
         raise ConfigError(
@@ -58,12 +76,8 @@ def check_narrowed(table: str, known: Any, coming: Any) -> None:
         )
 
 
-def check_names(table: str, known: Any, coming: Any) -> None:
-    """Raise ConfigError if a column may have been renamed in the source: existing rows then have
-    values under the new name that no event reports.
-    """
-    left = [column for column in known if column.name not in coming.names]
-    new = [column for column in coming if column.name not in known.names]
+def _check_names(table: str, left: Sequence[Any], new: Sequence[Any]) -> None:
+    """Existing rows may have values under the new name that no event reports."""
     pairs = [f"{old.name} to {one.name}" for old in left for one in new if old.type == one.type]
     if pairs:
         raise ConfigError(

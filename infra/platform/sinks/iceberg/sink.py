@@ -34,11 +34,19 @@ from infra.platform.process.error import (
 from infra.platform.sinks.batch import Batch, Partition
 from infra.platform.sinks.connector import SinkConnector, WriteStatus
 from infra.platform.sinks.iceberg.arrow import changes
-from infra.platform.sinks.iceberg.books import KEY, SOURCE, TableBooks, books_of, is_tagged
+from infra.platform.sinks.iceberg.books import (
+    KEY,
+    SOURCE,
+    TableBooks,
+    books_of,
+    check_still_there,
+    dropped_of,
+    is_tagged,
+)
 from infra.platform.sinks.iceberg.failure import remedy, translated
 from infra.platform.sinks.iceberg.given import check_given, check_required
 from infra.platform.sinks.iceberg.piece import Piece, PieceGroup, unwritten
-from infra.platform.sinks.iceberg.schema import check_names, check_narrowed, fitted, widened
+from infra.platform.sinks.iceberg.schema import check_columns, fitted, widened
 from infra.platform.sinks.iceberg.shape import (
     MARKER,
     appended_rows,
@@ -102,6 +110,7 @@ class IcebergSink(SinkConnector):
         self._confirmed: dict[Partition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._source, self._key, self._defaults = "", tuple[str, ...](), dict[str, Any]()
+        self._dropped = frozenset[str]()
         #: The last events' schema and user's table that were found to fit.
         self._checked: tuple[Any, Any, Any] | None = None
         self._incomplete = IncompleteRows()
@@ -119,6 +128,7 @@ class IcebergSink(SinkConnector):
         try:
             self._catalog = await _in_thread(lambda: load_catalog(CATALOG, **self._properties))
             await _in_thread(self._load)
+            self._dropped = dropped_of(self._table)
         except Exception as error:
             text = f"{self._place} cannot be opened: {self._reason(error)}"
             kind = UnreachableError if remedy(error) is Remedy.RETRY else ConfigError
@@ -160,6 +170,7 @@ class IcebergSink(SinkConnector):
     async def _read_books(self) -> TableBooks:
         try:
             await _in_thread(self._load)
+            self._dropped = dropped_of(self._table)
         except Exception as error:
             raise translated(
                 error, f"{self._place} cannot be read: {self._reason(error)}"
@@ -224,10 +235,10 @@ class IcebergSink(SinkConnector):
 
     def _check_columns(self, batch: Batch, coming: Any) -> None:
         """Check that the source's columns are still those of the sink's own table."""
-        check_names(self._table_name, self._columns, coming)
-        # With several partitions an event may be older than a column's widening.
-        if all(place[0] != batch.topic or place == batch.place for place in self._next):
-            check_narrowed(self._table_name, self._columns, coming)
+        ordered = all(place[0] != batch.topic or place == batch.place for place in self._next)
+        self._dropped = check_columns(
+            self._table_name, self._columns, coming, self._dropped, ordered=ordered
+        )
 
     def _one_source(self, batch: Batch, key: Sequence[str]) -> None:
         """Rows of two tables may have equal keys, unless the key has a column that names the table,
@@ -299,14 +310,14 @@ class IcebergSink(SinkConnector):
             self._load()
             wanted = widened(*(piece.schema for piece in pieces))
             if self._table is None or needs_shaping(self._table, wanted):
-                self._check_still_there(books_of(self._table).offsets)
+                check_still_there(self._table_name, books_of(self._table), self._confirmed)
                 self._shape(wanted)
             assert self._table is not None
             self._settle_one(self._table, tag, pieces)
 
     def _settle_one(self, table: Table, tag: str, pieces: Sequence[Piece]) -> None:
         known = books_of(table)
-        self._check_still_there(known.offsets)
+        check_still_there(self._table_name, known, self._confirmed)
         rest = [] if is_tagged(table, tag) else unwritten(pieces, known.offsets)
         if rest:
             if self._upsert:
@@ -314,23 +325,11 @@ class IcebergSink(SinkConnector):
             ends = {piece.place: piece.end for piece in rest}
             topic_ids = {**known.topic_ids, **self._topic_ids}
             source = self._source or known.source
-            books = TableBooks({**known.offsets, **ends}, topic_ids, source, rest[-1].key)
+            offsets, key = {**known.offsets, **ends}, rest[-1].key
+            books = TableBooks(offsets, topic_ids, source, key, self._dropped)
             self._commit(table, rest, books, tag)
         for piece in pieces:
             self._confirmed[piece.place] = piece.end
-
-    def _check_still_there(self, known: Mapping[Partition, int]) -> None:
-        """A table that was rolled back, dropped or restored during the run lacks durable events,
-        which later events would hide.
-        """
-        for (topic, number), offset in self._confirmed.items():
-            if known.get((topic, number), 0) < offset:
-                has = known.get((topic, number), "nothing")
-                raise ConfigError(
-                    f"table {self._table_name} had {topic}[{number}] up to offset {offset} and now"
-                    f" has it up to {has}: it was rolled back, dropped or restored while it was"
-                    " written to; start again, and what it lacks is read again"
-                )
 
     def _commit(self, table: Table, pieces: Sequence[Piece], books: TableBooks, tag: str) -> None:
         """Rows and books in one transaction, so that neither exists without the other."""

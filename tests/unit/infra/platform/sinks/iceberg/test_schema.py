@@ -14,7 +14,7 @@ import pytest
 from pyiceberg.catalog import load_catalog
 
 from infra.platform.process.error import ConfigError
-from infra.platform.sinks.iceberg.schema import narrowed
+from infra.platform.sinks.iceberg.schema import check_columns, narrowed
 from infra.platform.sinks.iceberg.sink import CATALOG, IcebergSink, local_properties
 from tests.batches import Partition
 from tests.change_events import DECIMAL, Columns, Event
@@ -131,6 +131,40 @@ async def test_a_column_that_may_have_another_name_ends_an_upsert(tmp_path: Path
     after: Columns = {"status": ("string", True)}
     with pytest.raises(ConfigError, match=r"may have renamed .* \(state to status\)"):
         await written(tmp_path, True, (before, (1, "old")), (after, (2, "new")))
+
+
+@pytest.mark.parametrize("together", [(), (0, 1), (0, 1, 2)])
+async def test_a_column_may_be_dropped_and_another_of_its_type_added_later(
+    tmp_path: Path, together: tuple[int, ...]
+) -> None:
+    """Nothing was new when it was gone, so it was not renamed."""
+    text = ("string", True)
+    status: Columns = {"status": text}
+    first, last = ({"state": text}, (1, "a")), ({**status, "state": text}, (4, "d", "e"))
+    rows = await written(
+        tmp_path, True, first, ({}, (2,)), (status, (3, "c")), last, together=together
+    )
+
+    assert rows == [
+        {"id": 1, "state": "a", "status": None},
+        {"id": 2, "state": None, "status": None},
+        {"id": 3, "state": None, "status": "c"},
+        {"id": 4, "state": "e", "status": "d"},
+    ]
+
+
+def test_a_dropped_column_is_known_until_the_source_has_it_again() -> None:
+    both = pa.schema({"id": pa.int64(), "state": pa.string()})
+    one = pa.schema({"id": pa.int64()})
+    dropped = check_columns("t", both, one, frozenset(), ordered=True)
+
+    assert dropped == {"state"}
+    assert check_columns("t", both, both, dropped, ordered=True) == frozenset()
+    assert check_columns("t", both, one, frozenset(), ordered=False) == frozenset()
+    other = pa.schema({"id": pa.int64(), "status": pa.string()})
+    assert check_columns("t", both, other, dropped, ordered=True) == {"state"}
+    with pytest.raises(ConfigError, match="may have renamed"):
+        check_columns("t", both, other, frozenset(), ordered=True)
 
 
 async def test_a_column_that_is_gone_and_another_kind_of_column_that_is_new_are_followed(

@@ -15,7 +15,7 @@ from locust.env import Environment
 from cdc_users.error import TargetError
 from cdc_users.measure.clock import Anchor, new_anchor
 from cdc_users.measure.judgement.backlog import ProgressSample
-from cdc_users.measure.judgement.stall import FlowSample, StallDetector
+from cdc_users.measure.judgement.stall import FlowSample, IdleSlotDetector, StallDetector
 from cdc_users.measure.latency.heat_map import HeatMap
 from cdc_users.measure.latency.histogram import LatencyHistogram
 from cdc_users.measure.latency.recorder import Recorder, SeriesTotal
@@ -123,6 +123,7 @@ class Watch:
     #: The pipeline's stalls, in sentences.
     stalls: list[str] = field(default_factory=list)
     _detector: StallDetector = field(default_factory=StallDetector)
+    _idle_slot: IdleSlotDetector = field(default_factory=IdleSlotDetector)
     _clock_step_ms: float = 0.0
     _read: Callable[[], PipelineSnapshot] | None = None
     #: The last look at each tap and step; the sink has no name here.
@@ -164,7 +165,7 @@ class Watch:
         A healthy pipeline may deliver nothing for `patience_s` and some seconds.
         """
         self._read = read
-        self._detector = StallDetector(patience_s)
+        self._detector, self._idle_slot = StallDetector(patience_s), IdleSlotDetector()
         self._greenlet = gevent.spawn(self._watch)
 
     def stop(self) -> None:
@@ -241,7 +242,7 @@ class Watch:
         return {number: recent for number, recent in found.items() if recent is not None}
 
     def _look_for_stall(self, look: PipelineSnapshot, load: Load, moment: TimelineRow) -> None:
-        """Name the place where events wait while none come out."""
+        """Name the place where events wait while none come out, or where WAL waits for nobody."""
         if load.held:
             return
         topic = look.taps.get("topic")
@@ -254,9 +255,11 @@ class Watch:
             look.group_lag,
             None if moment.queue_depth is None else moment.queue_depth + (moment.in_flight or 0),
         )
-        if (stall := self._detector.see(sample)) is not None:
-            self.stalls.append(f"{load.name}, {moment.elapsed_s:.0f} s after the start: {stall}")
-            logger.warning("benchmark.stall", step=load.name, problem=stall)
+        for stall in (self._detector.see(sample), self._idle_slot.see(sample)):
+            if stall is not None:
+                at = f"{load.name}, {moment.elapsed_s:.0f} s after the start"
+                self.stalls.append(f"{at}: {stall}")
+                logger.warning("benchmark.stall", step=load.name, problem=stall)
 
     def _moment(self, look: PipelineSnapshot, load: Load, recent: Recent) -> TimelineRow:
         latency = recent.histogram("end_to_end")

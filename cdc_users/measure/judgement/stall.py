@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 #: A stall is reported after this time; with a look a second that is within ten seconds.
 STALLED_S = 7.0
+#: How far a slot may fall behind in an idle time without being told.
+PINNED_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,39 @@ class StallDetector:
             return f"the platform holds {sample.held} events in its queues and writes none"
         lag = sample.captured - sample.delivered if sample.group_lag is None else sample.group_lag
         return f"the consumer group is idle, {lag} events behind in the topic"
+
+
+class IdleSlotDetector:
+    """Takes a flow's samples in order, and reports each time without events in which the slot falls
+    behind all the same: others write, and its reader confirms nothing.
+    """
+
+    def __init__(self) -> None:
+        #: The sample with the least lag since the last event came out; None while some wait.
+        self._idle_since: FlowSample | None = None
+        self._told = False
+
+    def see(self, sample: FlowSample) -> str | None:
+        """The sentence for such a time, once; otherwise None."""
+        since, lag = self._idle_since, sample.slot_lag_bytes
+        if sample.sent != sample.delivered or lag is None:
+            self._idle_since, self._told = None, False
+            return None
+        if since is None or since.slot_lag_bytes is None or since.delivered != sample.delivered:
+            self._idle_since, self._told = sample, False
+            return None
+        if lag <= since.slot_lag_bytes:
+            self._idle_since = sample
+            return None
+        grown, time_s = lag - since.slot_lag_bytes, sample.at_s - since.at_s
+        if self._told or time_s < STALLED_S or grown < PINNED_BYTES:
+            return None
+        self._told = True
+        return (
+            f"no event waits, but the slot fell {grown / 1e6:.0f} MB behind in {time_s:.0f} s:"
+            " others write, and its reader confirms nothing in between, so their WAL is retained"
+            " (for Debezium: heartbeat.interval.ms with heartbeat.action.query)"
+        )
 
 
 def _slot(sample: FlowSample) -> str:

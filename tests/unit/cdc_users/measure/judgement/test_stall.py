@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_users.measure.judgement.stall import STALLED_S, FlowSample, StallDetector
+from cdc_users.measure.judgement.stall import (
+    PINNED_BYTES,
+    STALLED_S,
+    FlowSample,
+    IdleSlotDetector,
+    StallDetector,
+)
 
 
 def told(samples: Iterable[FlowSample], patience_s: float = 0.0) -> list[tuple[float, str]]:
@@ -168,3 +174,46 @@ def test_a_capture_that_has_handed_on_everything_is_not_what_stands_still() -> N
     ((_, text),) = told(samples)
 
     assert "the consumer group is idle, 0 events behind in the topic" in text
+
+
+def pinned(samples: Iterable[FlowSample]) -> list[tuple[float, str]]:
+    detector = IdleSlotDetector()
+    found = [(sample.at_s, detector.see(sample)) for sample in samples]
+    return [(at_s, text) for at_s, text in found if text is not None]
+
+
+def idle(*lags: int | None) -> list[FlowSample]:
+    """A second between samples, nothing sent and nothing waiting."""
+    return [FlowSample(float(at), 1000, 1000, 1000, lag) for at, lag in enumerate(lags)]
+
+
+def test_a_slot_that_falls_behind_while_no_event_waits_is_told_once() -> None:
+    ((at_s, text),) = pinned(idle(*(4_000_000 * at for at in range(30))))
+
+    assert STALLED_S <= at_s <= 10.0
+    assert "the slot fell 28 MB behind in 7 s" in text
+    assert "heartbeat.action.query" in text
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        idle(*(PINNED_BYTES // 30 * at for at in range(30))),
+        idle(*(4_000_000 * (at % 3) for at in range(30))),
+        idle(*([None] * 30)),
+        [FlowSample(float(at), at, at, at, 4_000_000 * at) for at in range(30)],
+        [FlowSample(float(at), 1001, 1000, 1000, 4_000_000 * at) for at in range(30)],
+    ],
+    ids=["slow", "advances", "unknown", "events come", "an event waits"],
+)
+def test_a_slot_that_advances_or_has_events_is_not_told_as_idle(samples: list[FlowSample]) -> None:
+    assert pinned(samples) == []
+
+
+def test_each_idle_time_is_told() -> None:
+    first = idle(*(4_000_000 * at for at in range(12)))
+    again = [
+        FlowSample(20.0 + at, 1001, 1001, 1001, 60_000_000 + 4_000_000 * at) for at in range(12)
+    ]
+
+    assert len(pinned([*first, *again])) == 2

@@ -353,6 +353,12 @@ class Drive:
             facts.retention_lost += health.deleted_records
             facts.source_clock = ClockOffset(health.source_ahead_us, health.source_bound_us)
 
+    @property
+    def _fault_holds(self) -> bool:
+        """Whether a fault of the run has been done and not yet undone."""
+        faults = [state.fault for state in self.run.states if state.fault is not None]
+        return any(not fault.healed_us for fault in faults)
+
     def _death(self) -> Broken | None:
         rig, facts = self._rig, self.run.facts
         if not supervised(self.endpoints):
@@ -362,8 +368,8 @@ class Drive:
             )
         if rig is not None and (message := rig.dead()) is not None:
             # A platform that lost its broker dies of that: look for the cause before blaming the
-            # platform.
-            cause = stack_trouble(self.endpoints)
+            # platform, unless the run itself has taken the broker away.
+            cause = None if self._fault_holds else stack_trouble(self.endpoints)
             if cause:
                 return Broken(cause, Verdict.STACK.exit_code)
             return Broken(f"the system under test died: {message}", Verdict.FAIL.exit_code)

@@ -312,6 +312,27 @@ def test_what_does_not_come_up_is_blamed_unless_a_server_is_silent(
     assert [item.exit_code for item in walk.facts.broken] == [code]
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(None, 3), (FaultState(injected_us=1), 1), (FaultState(injected_us=1, healed_us=2), 3)],
+    ids=["no fault", "a fault that holds", "a fault that is over"],
+)
+def test_a_platform_that_dies_of_the_runs_own_fault_has_failed(
+    monkeypatch: pytest.MonkeyPatch, fault: FaultState | None, code: int
+) -> None:
+    monkeypatch.setattr(module, "stack_trouble", lambda _: "Kafka does not answer")
+    monkeypatch.setattr(module, "supervised", lambda _: True)
+    walk = Walk(Deciding(lambda _: None), [step("a")])
+    walk.drive._rig = cast(Any, SimpleNamespace(dead=lambda: "platform-1 ended with 1"))
+    walk.states[0].fault = fault
+
+    death = walk.drive._death()
+
+    assert death is not None
+    assert death.exit_code == code
+    assert ("the system under test died: platform-1" in death.reason) == (code == 1)
+
+
 def test_what_does_not_answer_breaks_no_run_that_was_asked_to_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -141,9 +141,9 @@ BOOKS = (
     ),
     Mutation(
         "K5 a table that goes back under the sink is written on",
-        f"{SINKS}/iceberg/sink.py",
-        "            if known.get((topic, number), 0) < offset:\n",
-        "            if known.get((topic, number), 0) < -1:\n",
+        f"{SINKS}/iceberg/books.py",
+        "        if known.offsets.get((topic, number), 0) < offset:\n",
+        "        if known.offsets.get((topic, number), 0) < -1:\n",
         f"{_BOOKS}::test_a_roll_back_under_a_running_sink_ends_it_by_name",
     ),
 )

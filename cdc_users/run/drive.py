@@ -356,8 +356,9 @@ class Drive:
     @property
     def _fault_holds(self) -> bool:
         """Whether a fault of the run has been done and not yet undone."""
-        faults = [state.fault for state in self.run.states if state.fault is not None]
-        return any(not fault.healed_us for fault in faults)
+        return any(
+            state.fault is not None and not state.fault.healed_us for state in self.run.states
+        )
 
     def _death(self) -> Broken | None:
         rig, facts = self._rig, self.run.facts

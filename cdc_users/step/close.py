@@ -21,7 +21,6 @@ from cdc_users.observe.message import FINAL_FINDINGS, ExpectedSide, Final
 from cdc_users.pipeline.pipeline import Rig
 from cdc_users.pipeline.process.observer import expected
 from cdc_users.pipeline.telemetry import PipelineSnapshot, Snapshot, StepSnapshot, TapProgress
-from cdc_users.step.fault import fault_of
 from cdc_users.step.note import log_notes
 from cdc_users.step.read_back import WrittenTables, settle_unknown
 from cdc_users.step.state import Facts, StepState
@@ -172,7 +171,8 @@ class Closing:
         if not kept or observer is None:
             return
         left = self._final_state()
-        emptied = any(_empties(state) for state in self.states)
+        done = [fault for state in self.states if (fault := state.done_fault) is not None]
+        emptied = any(fault.empties for fault in done)
         keys, versions = left.gone(emptied=emptied)
         if plans := wiring.names.plans:
             keys = np.array([key_in_table(plans, key) for key in keys.tolist()], dtype=np.int64)
@@ -206,10 +206,6 @@ class Closing:
         )
         size = self.states[0].step.rows_per_arrival
         return final_state(self.workload, size, told, self.settled)
-
-
-def _empties(state: StepState) -> bool:
-    return state.step.fault is not None and fault_of(state.step.fault).empties
 
 
 def lost_deletes(

@@ -21,10 +21,10 @@ from cdc_users.measure.offset import ONE_CLOCK, ClockOffset
 from cdc_users.observe.message import Final
 from cdc_users.pipeline.telemetry import StepSnapshot
 from cdc_users.scenario import CourseOutcome, Step
-from cdc_users.step.fault import FaultState
+from cdc_users.step.fault import FaultState, fault_of
 from cdc_users.users.message import Tally, WorkerReport
 from cdc_users.users.workload.keyspace import Outcome
-from infra.faults.fault import RETENTION
+from infra.faults.fault import RETENTION, Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,14 @@ class StepState:
     #: Events sent and delivered, once a second under load.
     looks: list[ProgressSample] = field(default_factory=list)
     reports: dict[str, ReportedShare] = field(default_factory=dict)
-    #: The fault that was done to the pipeline, once it is over.
+    #: The fault that was done to the pipeline, from its injection on.
     fault: FaultState | None = None
+
+    @property
+    def done_fault(self) -> Fault | None:
+        """The declaration of that fault; None if none was done."""
+        planned = self.step.fault
+        return None if planned is None or self.fault is None else fault_of(planned)
 
     @property
     def loaded(self) -> bool:

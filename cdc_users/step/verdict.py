@@ -14,7 +14,7 @@ from cdc_users.measure.judgement.threshold import (
     ThresholdFailure,
     failures,
 )
-from cdc_users.step.fault import allowances, fault_of
+from cdc_users.step.fault import allowances
 from cdc_users.step.harness_facts import harness_facts, has_lost
 from cdc_users.step.state import Facts, StepState
 
@@ -155,8 +155,7 @@ def fail_reasons(
 
 
 def _stops_writers(state: StepState) -> bool:
-    planned = state.step.fault
-    return planned is not None and state.fault is not None and fault_of(planned).stops_writers
+    return (fault := state.done_fault) is not None and fault.stops_writers
 
 
 def undecided_reasons(

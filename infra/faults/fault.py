@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 from typing import Protocol
 
 import msgspec
@@ -39,6 +40,8 @@ RELAYED = {
     "kafka relay": "kafka",
     "registry relay": "registry",
 }
+#: How long the last of a fault's repeated deeds may take to end.
+END_S = 15.0
 #: For a fault after which all sent events may come again.
 ALL_AGAIN = math.inf
 
@@ -94,6 +97,21 @@ class FaultGround:
     #: had it.
     relays: Mapping[str, Relay] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
+
+    def keep_on(self, deed: Callable[[Event], None], every_s: float) -> None:
+        """Repeat a deed in a thread until the fault is undone, or this process ends. The deed gets
+        the event that is then set, so that it can cut its own waits short.
+        """
+        over = Event()
+
+        def repeat() -> None:
+            while not over.wait(every_s):
+                deed(over)
+
+        repeating = Thread(target=repeat, name="fault", daemon=True)
+        repeating.start()
+        self.held.callback(repeating.join, END_S)
+        self.held.callback(over.set)
 
 
 #: Does or undoes a fault.

@@ -3,73 +3,69 @@
 from __future__ import annotations
 
 from contextlib import closing
-from threading import Event, Thread
+from threading import Event
 
 from psycopg import sql
 
-from infra.faults.catalogue.database import connect_source, execute, source_table
+from infra.faults.catalogue.database import connect_source, execute, lock_writes, source_table
 from infra.faults.fault import Fault, FaultGround
 
 #: The rows of the transaction beside the load.
 BIG_ROWS = 1_000_000
 SIDE_TABLE = "beside"
 #: What keeps the log busy while the source table is idle: about 4 MB/s.
-BUSY_ROWS, BUSY_BYTES, PAUSE_S, END_S = 200, 1_000, 0.05, 15.0
+BUSY_ROWS, BUSY_BYTES, PAUSE_S = 200, 1_000, 0.05
 
 
-def side_table(ground: FaultGround) -> sql.Identifier:
+def _side_table(ground: FaultGround) -> sql.Identifier:
     """A table of the run's schema that nobody captures."""
     return sql.Identifier(ground.objects.schema, SIDE_TABLE)
 
 
-def create_beside(ground: FaultGround) -> None:
+def _create_beside(ground: FaultGround) -> None:
     """Create that table, if it is not there yet."""
     execute(
         ground,
-        sql.SQL("CREATE TABLE IF NOT EXISTS {} (id bigint, note text)").format(side_table(ground)),
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} (id bigint, note text)").format(_side_table(ground)),
     )
 
 
 def drop_beside(ground: FaultGround) -> None:
     """Drop that table, if it is there."""
-    execute(ground, sql.SQL("DROP TABLE IF EXISTS {}").format(side_table(ground)))
+    execute(ground, sql.SQL("DROP TABLE IF EXISTS {}").format(_side_table(ground)))
 
 
 def write_beside(rows: int, octets: int, ground: FaultGround) -> sql.Composed:
     """A statement that writes `rows` rows of `octets` bytes each to that table."""
     return sql.SQL(
         "INSERT INTO {} SELECT number, repeat('x', {}) FROM generate_series(1, {}) AS number"
-    ).format(side_table(ground), sql.Literal(octets), sql.Literal(rows))
+    ).format(_side_table(ground), sql.Literal(octets), sql.Literal(rows))
 
 
 def _write_much(ground: FaultGround) -> None:
-    create_beside(ground)
+    _create_beside(ground)
     execute(ground, write_beside(BIG_ROWS, 100, ground))
 
 
 def idle_in_transaction(ground: FaultGround) -> None:
     """Open a transaction that has written and does not end; it ends with this process."""
-    create_beside(ground)
+    _create_beside(ground)
     connection = ground.held.enter_context(closing(connect_source(ground, autocommit=False)))
-    connection.execute(sql.SQL("INSERT INTO {} VALUES (1, 'idle')").format(side_table(ground)))
+    connection.execute(sql.SQL("INSERT INTO {} VALUES (1, 'idle')").format(_side_table(ground)))
 
 
 def _keep_busy(ground: FaultGround) -> None:
     """Write to that table until the fault is undone, and let nobody write to the source table."""
-    create_beside(ground)
+    _create_beside(ground)
     lock = ground.held.enter_context(closing(connect_source(ground, autocommit=False)))
-    lock.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(source_table(ground)))
-    connection, over = ground.held.enter_context(closing(connect_source(ground))), Event()
+    lock_writes(lock, source_table(ground))
+    connection = ground.held.enter_context(closing(connect_source(ground)))
     statement = write_beside(BUSY_ROWS, BUSY_BYTES, ground)
 
-    def keep_on() -> None:
-        while not over.wait(PAUSE_S):
-            connection.execute(statement)
+    def write(_over: Event) -> None:
+        connection.execute(statement)
 
-    writing = Thread(target=keep_on, name="busy neighbour", daemon=True)
-    writing.start()
-    ground.held.callback(writing.join, END_S)
-    ground.held.callback(over.set)
+    ground.keep_on(write, PAUSE_S)
 
 
 BIG_TRANSACTION = Fault(

@@ -37,6 +37,11 @@ def execute(ground: FaultGround, *statements: sql.Composed) -> None:
             connection.execute(statement)
 
 
+def lock_writes(connection: Connection[Any], table: sql.Identifier) -> None:
+    """Reads go on and writes wait; the lock ends with its transaction, or with this process."""
+    connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(table))
+
+
 def source_table(ground: FaultGround) -> sql.Identifier:
     """The table that the load is written to."""
     return sql.Identifier(ground.objects.schema, ground.objects.tables[0])

@@ -6,17 +6,18 @@ import contextlib
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from threading import Event, Thread
+from itertools import cycle
+from threading import Event
 from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
 
-from infra.faults.catalogue.database import APPLICATION_NAME, CONNECT_S
+from infra.faults.catalogue.database import APPLICATION_NAME, CONNECT_S, lock_writes
 from infra.faults.catalogue.process import REPEATS_S
 from infra.faults.fault import Fault, FaultGround
 
-POLL_S, PATIENCE_S, END_S = 0.01, 1.0, 15.0
+POLL_S, PATIENCE_S = 0.01, 1.0
 #: The server ends the session that has waited this long and finds a deadlock; that must be the
 #: platform's.
 LAST_TO_ASK = "SET deadlock_timeout = '10min'"
@@ -31,15 +32,9 @@ def _connect(ground: FaultGround) -> Connection[Any]:
     )
 
 
-def _lock(connection: Connection[Any], table: Sequence[str]) -> None:
-    """Reads go on and writes wait; the lock ends with this process."""
-    name = sql.Identifier(*table)
-    connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(name))
-
-
 def _lock_table(ground: FaultGround) -> None:
     connection = ground.held.enter_context(closing(_connect(ground)))
-    _lock(connection, ground.objects.sink_table.split("."))
+    lock_writes(connection, sql.Identifier(*ground.objects.sink_table.split(".")))
 
 
 def _deadlock(ground: FaultGround) -> None:
@@ -50,40 +45,34 @@ def _deadlock(ground: FaultGround) -> None:
     find out which it locks first.
     """
     schema, table = ground.objects.sink_table.split(".")
-    pair = ((schema, table), (schema, f"{table}_offsets"))
-    connection, over = ground.held.enter_context(closing(_connect(ground))), Event()
+    pair = sql.Identifier(schema, table), sql.Identifier(schema, f"{table}_offsets")
+    orders = cycle((pair, pair[::-1]))
+    connection = ground.held.enter_context(closing(_connect(ground)))
     with contextlib.suppress(psycopg.errors.InsufficientPrivilege):  # then we may be ended, too
         connection.execute(LAST_TO_ASK)
     connection.commit()
 
-    def keep_on() -> None:
-        order = pair
-        while not over.is_set():
-            try:
-                _cross(connection, order, over)
-            except psycopg.errors.DeadlockDetected:
-                pass
-            finally:
-                connection.rollback()
-            order = order[::-1]
-            over.wait(POLL_S)
+    def cross(over: Event) -> None:
+        try:
+            _cross(connection, next(orders), over)
+        except psycopg.errors.DeadlockDetected:
+            pass
+        finally:
+            connection.rollback()
 
-    crossing = Thread(target=keep_on, name="deadlock", daemon=True)
-    crossing.start()
-    ground.held.callback(crossing.join, END_S)
-    ground.held.callback(over.set)
+    ground.keep_on(cross, POLL_S)
 
 
-def _cross(connection: Connection[Any], pair: Sequence[Sequence[str]], over: Event) -> None:
+def _cross(connection: Connection[Any], pair: Sequence[sql.Identifier], over: Event) -> None:
     """Lock the first of two tables, and the second as soon as a session waits for the first."""
     first, second = pair
-    _lock(connection, first)
+    lock_writes(connection, first)
     deadline_s = time.monotonic() + PATIENCE_S
     while not connection.execute(_WAITS_FOR_US).fetchone():
         if over.is_set() or time.monotonic() > deadline_s:
             return
         time.sleep(POLL_S)
-    _lock(connection, second)
+    lock_writes(connection, second)
 
 
 LOCK_SINK = Fault(

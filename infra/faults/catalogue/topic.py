@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 from confluent_kafka import (
@@ -128,20 +129,15 @@ def _take_records(ground: FaultGround) -> None:
 
 def _forget(ground: FaultGround) -> None:
     """Until it is undone, delete what is older than KEPT_S; ends with this process."""
-    admin, over = _admin(ground), Event()
+    admin = _admin(ground)
     places = _places(admin, ground.objects.topics)
 
-    def keep_on() -> None:
-        while not over.wait(POLL_S):
-            try:
-                _delete_old(admin, places)
-            except (StackError, KafkaException):
-                continue  # a broker that does not answer deletes nothing now
+    def forget(_over: Event) -> None:
+        # A broker that does not answer deletes nothing now.
+        with contextlib.suppress(StackError, KafkaException):
+            _delete_old(admin, places)
 
-    forgetting = Thread(target=keep_on, name="retention", daemon=True)
-    forgetting.start()
-    ground.held.callback(forgetting.join, ANSWER_S)
-    ground.held.callback(over.set)
+    ground.keep_on(forget, POLL_S)
 
 
 def _delete_old(admin: AdminClient, places: Sequence[TopicPartition]) -> None:

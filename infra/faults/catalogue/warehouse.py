@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 from infra.faults.catalogue.process import REPEATS_S
 from infra.faults.fault import Fault, FaultGround
@@ -16,7 +17,7 @@ from infra.stack.error import StackError
 
 #: The name that readers of the catalogue use as well.
 CATALOG = "cdc"
-POLL_S, COMMIT_S, END_S = 0.001, 30.0, 15.0
+POLL_S, COMMIT_S = 0.001, 30.0
 #: The other writer's commits: about as often as the platform looks at the table and writes to it.
 EVERY_S = 0.05
 LOCK_S = 30.0
@@ -73,23 +74,16 @@ def _commit_beside(ground: FaultGround) -> None:
     from pyiceberg.catalog import load_catalog
     from pyiceberg.exceptions import CommitFailedException
 
-    over = Event()
     table = load_catalog(CATALOG, **local_catalog(_warehouse(ground))).load_table(
         ground.objects.sink_table
     )
 
-    def keep_on() -> None:
-        while not over.wait(EVERY_S):
-            try:
-                table.refresh()
-                table.append(table.schema().as_arrow().empty_table())
-            except CommitFailedException:
-                continue  # the platform was faster
+    def commit(_over: Event) -> None:
+        with contextlib.suppress(CommitFailedException):  # the platform was faster
+            table.refresh()
+            table.append(table.schema().as_arrow().empty_table())
 
-    committing = Thread(target=keep_on, name="commit", daemon=True)
-    committing.start()
-    ground.held.callback(committing.join, END_S)
-    ground.held.callback(over.set)
+    ground.keep_on(commit, EVERY_S)
 
 
 KILL_AT_COMMIT = Fault(

@@ -251,9 +251,10 @@ class PostgresSink(SinkConnector):
             await create_table(connection, self._schema, self._name, need)
         elif target.own:
             self._check_names(batch, target)
-            await self._check_order(connection, batch, target)
+            ordered = await self._is_ordered(connection, batch)
+            self._check_order(batch, target, ordered=ordered)
             # With several partitions an event that lacks a column may be older than the column.
-            if await self._is_ordered(connection, batch):
+            if ordered:
                 await note_dropped(connection, self._schema, self._name, target, need)
             await follow(connection, self._schema, self._name, target, need)
         shaped = await read_table(connection, self._schema, self._name)
@@ -272,9 +273,7 @@ class PostgresSink(SinkConnector):
                 " source has dropped it, and start again"
             )
 
-    async def _check_order(
-        self, connection: AsyncConnection, batch: Batch, target: SinkTable
-    ) -> None:
+    def _check_order(self, batch: Batch, target: SinkTable, *, ordered: bool) -> None:
         """Raise TableRefusedError in two cases. Rows change partitions with their key: changes of
         one row would then come from two partitions, in no order. Or the source's columns do not
         hold the values of this table; with several partitions the event may be older than a
@@ -286,9 +285,6 @@ class PostgresSink(SinkConnector):
             for column in batch.rows.columns
             if column.name in target.columns and is_narrowed(column, target.columns[column.name])
         ]
-        if set(key) == set(target.key) and not narrowed:
-            return
-        ordered = await self._is_ordered(connection, batch)
         if narrowed and ordered:
             raise TableRefusedError(
                 f"the source's columns no longer hold what table {self._shown} has in"

@@ -73,6 +73,7 @@ def books_of(table: Table | None) -> TableBooks:
     kept = table.properties
     topics = json.loads(kept.get(TOPICS, "{}"))
     source, key = kept.get(SOURCE, ""), tuple(json.loads(kept.get(KEY, "[]")))
+    dropped = frozenset(json.loads(kept.get(DROPPED, "[]")))
     if OFFSETS_TAG in kept:
         holds = _holds(table, int(kept[SNAPSHOT]), int(kept[SEQUENCE]))
         if holds is None:
@@ -82,19 +83,12 @@ def books_of(table: Table | None) -> TableBooks:
                 f" remove its property {OFFSETS_TAG!r} to have them all again"
             )
         if holds:
-            return TableBooks(_offsets(kept[OFFSETS_TAG]), topics, source, key)
+            return TableBooks(_offsets(kept[OFFSETS_TAG]), topics, source, key, dropped)
     for snapshot in _ancestors(table):
         text = _summary(snapshot).get(OFFSETS_TAG)
         if text:
-            return TableBooks(_offsets(text), topics, source, key)
-    return TableBooks({}, {}, source, key)
-
-
-def dropped_of(table: Table | None) -> frozenset[str]:
-    """The table's columns that the source has dropped, as of the last commit."""
-    return (
-        frozenset() if table is None else frozenset(json.loads(table.properties.get(DROPPED, "[]")))
-    )
+            return TableBooks(_offsets(text), topics, source, key, dropped)
+    return TableBooks({}, {}, source, key, dropped)
 
 
 def check_still_there(name: str, known: TableBooks, confirmed: Mapping[Partition, int]) -> None:

@@ -40,7 +40,6 @@ from infra.platform.sinks.iceberg.books import (
     TableBooks,
     books_of,
     check_still_there,
-    dropped_of,
     is_tagged,
 )
 from infra.platform.sinks.iceberg.failure import remedy, translated
@@ -128,7 +127,6 @@ class IcebergSink(SinkConnector):
         try:
             self._catalog = await _in_thread(lambda: load_catalog(CATALOG, **self._properties))
             await _in_thread(self._load)
-            self._dropped = dropped_of(self._table)
         except Exception as error:
             text = f"{self._place} cannot be opened: {self._reason(error)}"
             kind = UnreachableError if remedy(error) is Remedy.RETRY else ConfigError
@@ -170,7 +168,6 @@ class IcebergSink(SinkConnector):
     async def _read_books(self) -> TableBooks:
         try:
             await _in_thread(self._load)
-            self._dropped = dropped_of(self._table)
         except Exception as error:
             raise translated(
                 error, f"{self._place} cannot be read: {self._reason(error)}"
@@ -181,6 +178,7 @@ class IcebergSink(SinkConnector):
     async def positions(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
         books = await self._read_books()
         known, self._key = books.offsets, books.key or self._key
+        self._dropped = books.dropped
         for place in places:
             self._next.pop(place, None)
             self._confirmed.pop(place, None)

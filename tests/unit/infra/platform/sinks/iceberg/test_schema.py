@@ -153,6 +153,23 @@ async def test_a_column_may_be_dropped_and_another_of_its_type_added_later(
     ]
 
 
+async def test_a_dropped_column_is_known_after_a_restart(tmp_path: Path) -> None:
+    text = ("string", True)
+    await written(tmp_path, True, ({"state": text}, (1, "a")), ({}, (2,)))
+    partition = Partition(columns={**ID, "status": text})
+    partition.offset = 2
+    batch = partition.batch([Event("c", 3, (3, "c"))])
+    sink = IcebergSink(local_properties(str(tmp_path)), "test.rows", upsert=True)
+    await sink.open()
+    try:
+        assert await sink.positions([batch.place]) == {batch.place: 2}
+        await sink.write(batch)
+        await sink.flush()
+        assert await sink.positions([batch.place]) == {batch.place: 3}
+    finally:
+        await sink.close()
+
+
 def test_a_dropped_column_is_known_until_the_source_has_it_again() -> None:
     both = pa.schema({"id": pa.int64(), "state": pa.string()})
     one = pa.schema({"id": pa.int64()})

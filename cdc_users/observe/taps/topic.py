@@ -145,6 +145,7 @@ class TopicReading:
 
     def _batch(self, consumer: Consumer, take: Take) -> None:
         groups: dict[int, list[KafkaMessage]] = {}
+        following: dict[int, int] = {}
         # A request for many messages waits for that many or for the whole time; so wait for the
         # first one, and take those that came with it.
         first = consumer.poll(POLL_S)
@@ -153,12 +154,14 @@ class TopicReading:
         for message in (first, *consumer.consume(BATCH, 0)):
             if (error := message.error()) is not None:
                 self._record.fail(f"Kafka: {error.str()}")
-            elif (value := message.value()) is not None:  # a tombstone is no event
-                number = self._number(message)
+                continue
+            number, offset = self._number(message), message.offset() or 0
+            following[number] = offset + 1
+            if (value := message.value()) is not None:  # a tombstone is no event
                 kind, appended_ms = message.timestamp()
                 made = KafkaMessage(
                     number,
-                    message.offset() or 0,
+                    offset,
                     message.key(),
                     value,
                     appended_ms * 1000,
@@ -168,7 +171,7 @@ class TopicReading:
         seen_us = self._anchor.now_us()
         for number, messages in groups.items():
             take(messages, seen_us)
-            self._read[number] = messages[-1].offset + 1
+        self._read.update(following)
 
     def _number(self, message: Any) -> int:
         return self._topics.index(message.topic()) * TOPIC_PARTITIONS + int(message.partition())
@@ -178,7 +181,7 @@ class TopicReading:
         end_thread(self._stop, self._thread)
 
     def read(self) -> Mapping[str, int]:
-        """The offset to be read next, of each partition that has had messages."""
+        """The offset to be read next, of each partition that has had messages or tombstones."""
         # A copy: the reading thread adds a partition at its first message.
         return by_partition(self._read)
 

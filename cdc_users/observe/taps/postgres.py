@@ -84,15 +84,16 @@ class PostgresSide(TableSide):
         return sql.Literal(f"P1{self._run:8}")
 
     def _totals(self, buckets: int, ours: sql.Composable) -> Totals:
+        # Each row's place and kind are found once (OFFSET keeps the server from putting their
+        # expressions into every sum), and rows of other kinds have sums of their own.
         statement = sql.SQL(
-            "SELECT bucket, count(*) FILTER (WHERE ours), sum(key) FILTER (WHERE ours),"
-            " sum({version}) FILTER (WHERE ours), sum(({sequence} << 24) + {checksum}) FILTER"
-            " (WHERE ours), sum(content) FILTER (WHERE ours), count(*) FILTER (WHERE NOT ours AND"
-            " NOT fence) FROM (SELECT key, probe, mod(mod(key, {buckets}) + {buckets},"
-            " {buckets})::int AS bucket, content, coalesce(({ours}) AND NOT {fence}, false) AS"
-            " ours, coalesce(({ours}) AND {fence}, false) AS fence FROM (SELECT {key} AS key,"
-            " {probe} AS probe, hashtextextended(ROW({key}, {probe}, {columns})::text, 0) AS"
-            " content FROM {table}) AS rows) AS rows GROUP BY bucket"
+            "SELECT bucket, kind, count(*), sum(key), sum(CASE kind WHEN 'ours' THEN {version}"
+            " END), sum(CASE kind WHEN 'ours' THEN ({sequence} << 24) + {checksum} END),"
+            " sum(content) FROM (SELECT key, probe, content, mod(mod(key, {buckets}) + {buckets},"
+            " {buckets})::int AS bucket, CASE WHEN NOT ({ours}) OR probe IS NULL THEN 'foreign'"
+            " WHEN {fence} THEN 'fence' ELSE 'ours' END AS kind FROM (SELECT {key} AS key, {probe}"
+            " AS probe, hashtextextended(ROW({key}, {probe}, {columns})::text, 0) AS content FROM"
+            " {table} OFFSET 0) AS rows OFFSET 0) AS rows GROUP BY bucket, kind"
         ).format(
             key=self._key,
             probe=self._probe,
@@ -110,11 +111,13 @@ class PostgresSide(TableSide):
         self.foreign = 0
         with self._cursor() as cursor:
             cursor.execute(statement)
-            for bucket, rows, *values, foreign in cursor.fetchall():
-                count[bucket] = rows
-                self.foreign += int(foreign)
-                for column, value in zip(sums, values, strict=True):
-                    column[bucket] = int(value or 0) % 2**64
+            for bucket, kind, rows, *values in cursor.fetchall():
+                if kind == "foreign":
+                    self.foreign += rows
+                elif kind == "ours":
+                    count[bucket] = rows
+                    for column, value in zip(sums, values, strict=True):
+                        column[bucket] = int(value or 0) % 2**64
         key, version, mark, content = sums
         return Totals(count, key, version, mark, content, f"postgres {', '.join(self.kinds)}")
 

@@ -169,7 +169,7 @@ class TopicReading:
                 )
                 groups.setdefault(number, []).append(made)
         seen_us = self._anchor.now_us()
-        for number, messages in groups.items():
+        for messages in groups.values():
             take(messages, seen_us)
         self._read.update(following)
 

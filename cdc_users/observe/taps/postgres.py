@@ -84,21 +84,21 @@ class PostgresSide(TableSide):
         return sql.Literal(f"P1{self._run:8}")
 
     def _totals(self, buckets: int, ours: sql.Composable) -> Totals:
-        # Each row's place and kind are found once (OFFSET keeps the server from putting their
+        # Each row's bucket and kind are found once (OFFSET keeps the server from putting their
         # expressions into every sum), and rows of other kinds have sums of their own.
         statement = sql.SQL(
             "SELECT bucket, kind, count(*), sum(key), sum(CASE kind WHEN 'ours' THEN {version}"
             " END), sum(CASE kind WHEN 'ours' THEN ({sequence} << 24) + {checksum} END),"
-            " sum(content) FROM (SELECT key, probe, content, mod(mod(key, {buckets}) + {buckets},"
-            " {buckets})::int AS bucket, CASE WHEN NOT ({ours}) OR probe IS NULL THEN 'foreign'"
-            " WHEN {fence} THEN 'fence' ELSE 'ours' END AS kind FROM (SELECT {key} AS key, {probe}"
-            " AS probe, hashtextextended(ROW({key}, {probe}, {columns})::text, 0) AS content FROM"
-            " {table} OFFSET 0) AS rows OFFSET 0) AS rows GROUP BY bucket, kind"
+            " sum(content) FROM (SELECT key, probe, content, {bucket} AS bucket, CASE WHEN NOT"
+            " ({ours}) OR probe IS NULL THEN 'foreign' WHEN {fence} THEN 'fence' ELSE 'ours' END AS"
+            " kind FROM (SELECT {key} AS key, {probe} AS probe, hashtextextended(ROW({key},"
+            " {probe}, {columns})::text, 0) AS content FROM {table} OFFSET 0) AS rows OFFSET 0) AS"
+            " rows GROUP BY bucket, kind"
         ).format(
             key=self._key,
             probe=self._probe,
             columns=sql.SQL(", ").join(map(sql.Identifier, self.kinds)),
-            buckets=sql.Literal(buckets),
+            bucket=_bucket(sql.SQL("key"), buckets),
             version=_number("key_version"),
             sequence=_number("sequence"),
             checksum=sql.SQL("('x' || {})::bit(32)::bigint").format(_part("checksum")),
@@ -136,9 +136,9 @@ class PostgresSide(TableSide):
 
     @override
     def state(self, numbers: Sequence[int], buckets: int) -> TableState:
-        condition = sql.SQL(
-            "mod(mod({key}, {buckets}) + {buckets}, {buckets}) = ANY({numbers})"
-        ).format(key=self._key, buckets=sql.Literal(buckets), numbers=sql.Literal(list(numbers)))
+        condition = sql.SQL("{} = ANY({})").format(
+            _bucket(self._key, buckets), sql.Literal(list(numbers))
+        )
         rows = list(self._rows(condition))
         keys = np.array([row[0] for row in rows], dtype=np.int64)
         probes = [(row[1] or "").encode() for row in rows]
@@ -218,6 +218,11 @@ def _reads_only(connection: psycopg.Connection[Any]) -> None:
     """Every transaction sees one snapshot of the table."""
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
+
+
+def _bucket(key: sql.Composable, buckets: int) -> sql.Composable:
+    """A key's bucket, as Python's % has it; SQL's remainder of a negative key is negative."""
+    return sql.SQL("mod(mod({0}, {1}) + {1}, {1})").format(key, sql.Literal(buckets))
 
 
 def _part(name: str) -> sql.Composable:
